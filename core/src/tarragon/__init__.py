@@ -1,0 +1,3 @@
+"""Tarragon: encrypted incremental backups, and the framework they are made of."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""``python -m tarragon``."""
+
+from tarragon.cli.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,162 @@
+"""The questions the core asks its plugins, and the news it tells them."""
+
+# A spec has no body: mypy need not miss one.
+# mypy: disable-error-code=empty-body
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from logging import Logger
+    from pathlib import Path
+
+    from .backend import Backend
+    from .codec import Cipher, Compressor
+    from .entry import Filter, FilterMode
+    from .events import Outcome, SetInfo, Sink, StoredVolume
+    from .executor import Executor
+    from .options import Option, Secret
+    from .repository import Repository
+    from .url import BackendURL
+
+#: (major, minor): minor grows when something is added, major when something goes.
+TARRAGON_API = (0, 1)
+
+hookspec = pluggy.HookspecMarker("tarragon")
+hookimpl = pluggy.HookimplMarker("tarragon")
+
+
+class Context(Protocol):
+    """The little of a run that a plugin may see."""
+
+    @property
+    def options(self) -> Any:
+        """Option values by attribute; AttributeError names the package that owns an option not in use."""
+        ...
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The only environment a plugin reads."""
+        ...
+
+    @property
+    def repository(self) -> Repository:
+        """The target of this run."""
+        ...
+
+    @property
+    def hook(self) -> Any:
+        """pluggy's relay, by keyword: a plugin calls the hooks it owns."""
+        ...
+
+    @property
+    def log(self) -> Logger: ...
+
+    def open_backend(self, url: str) -> Backend:
+        """Connect to another place: for combinations of stores."""
+        ...
+
+    def ask_password(self, prompt: str, *, env: tuple[str, ...] = ()) -> Secret:
+        """A secret from the first of ``env`` that is set, else from the terminal. Raises UserError without either."""
+        ...
+
+    def temp_file(self, suffix: str = "") -> AbstractContextManager[Path]:
+        """A new empty file of this run, gone afterwards."""
+        ...
+
+
+class Command(Protocol):
+    """An action word of a plugin."""
+
+    def __call__(self, words: Sequence[str]) -> int:
+        """Run with the words behind the action word; the exit status."""
+        ...
+
+
+class Extension(NamedTuple):
+    """Hook specs of a plugin's own, and the entry-point group in which their implementations are found."""
+
+    specs: type
+    group: str
+
+
+class Hooks:
+    """Every hook.
+
+    Makers: the first plugin that answers makes the thing. Collectors: all may add. News: told, not asked.
+    """
+
+    @hookspec(firstresult=True)
+    def open_backend(self, url: BackendURL, context: Context) -> Backend | None:
+        """Connect to the store that ``url`` names, or return None if it is not yours.
+
+        Must not create or change anything beyond what connecting needs.
+        Raises UserError for a URL or an option that cannot work, PermissionDenied for refused credentials.
+        """
+
+    @hookspec(firstresult=True)
+    def wrap_backend(self, prefix: str, inner: Backend, url: BackendURL, context: Context) -> Backend | None:
+        """Put ``prefix`` around ``inner``; ``par2+ftp://…`` asks this with prefix ``par2``."""
+
+    @hookspec(firstresult=True)
+    def make_compressor(self, name: str, level: int | None, context: Context) -> Compressor | None:
+        """Make the compressor called ``name``, which may also be one of its suffixes without the dot."""
+
+    @hookspec(firstresult=True)
+    def make_cipher(self, name: str, context: Context) -> Cipher | None:
+        """Make the cipher called ``name``, which may also be one of its suffixes without the dot.
+
+        Must fail here, not at the first volume, when a key or a program is missing (what a run needs is in
+        ``context.options.action``: only the backup actions write).
+        """
+
+    @hookspec(firstresult=True)
+    def make_filter(
+        self, option: str, argument: str | None, mode: FilterMode, root: bytes, context: Context
+    ) -> Filter | None:
+        """Make the condition for one selection option.
+
+        Asked once per selection option, in command line order; ``option`` is its name without dashes, ``mode`` what
+        the switches before it have set, ``root`` the source as typed. Raises SelectionError.
+        """
+
+    @hookspec(firstresult=True)
+    def make_executor(self, name: str, width: int, context: Context) -> Executor | None:
+        """Make the executor called ``name`` with ``width`` workers."""
+
+    @hookspec(firstresult=True)
+    def make_command(self, word: str, context: Context) -> Command | None:
+        """Make an action that the core does not have: the core's own are duplicity's eleven."""
+
+    @hookspec
+    def options(self) -> Iterable[Option]:
+        """Flags to add to the command line: pure data, the same at every call."""
+
+    @hookspec
+    def make_sinks(self, names: Sequence[str], context: Context) -> Iterable[Sink]:
+        """Make the sinks among ``names`` that are yours."""
+
+    @hookspec
+    def more_hooks(self) -> Iterable[Extension]:
+        """Hook specs of your own that other packages may implement, and the group they are found in."""
+
+    @hookspec
+    def run_started(self, command: str, context: Context) -> None:
+        """A run begins; nothing has been changed yet."""
+
+    @hookspec
+    def volume_stored(self, volume: StoredVolume, context: Context) -> None:
+        """A volume is at the far side, and was checked there."""
+
+    @hookspec
+    def set_committed(self, backup_set: SetInfo, context: Context) -> None:
+        """A set is whole: its manifest is at the far side and was read back."""
+
+    @hookspec
+    def run_finished(self, outcome: Outcome, context: Context) -> None:
+        """Always told, also after a failure; ``outcome`` says which."""

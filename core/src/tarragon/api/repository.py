@@ -1,0 +1,95 @@
+"""Repository: what a command may do with a target. The core's own actions are written on the same object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from .entry import Entry
+    from .events import SetInfo
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRef:
+    """One volume of a set, as its manifest describes it.
+
+    ``first`` and ``last`` are the paths of its first and last entry (docs/format.md § 2); ``size`` is what the listing
+    says, None when the volume is not at the target.
+    """
+
+    set_key: str
+    number: int
+    name: str
+    sha1: str | None
+    first: bytes
+    last: bytes
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found out about one object. ``problem`` is "" when all is well.
+
+    ``compared`` says what was looked at: "listing", "hash", "signature" or "content".
+    """
+
+    name: str
+    compared: tuple[str, ...]
+    problem: str = ""
+    set_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What a deletion removed, or with ``dry_run`` would remove, in that order."""
+
+    names: tuple[str, ...]
+    sets: tuple[str, ...]
+    dry_run: bool
+
+
+class Repository(Protocol):
+    """Sets, entries and volumes of one target.
+
+    Raises CollectionError where the sets do not allow what is asked, BackendError where the far side fails.
+    """
+
+    def sets(self) -> Sequence[SetInfo]:
+        """Every set, oldest first."""
+        ...
+
+    def at(self, time: int) -> Sequence[SetInfo]:
+        """What a restore of that time needs: a full set and the increments up to it."""
+        ...
+
+    def volumes(self, of: SetInfo, path: bytes | None = None) -> Sequence[VolumeRef]:
+        """The volumes of a set; with ``path``, those that can hold it or what is below it."""
+        ...
+
+    def entries(self, time: int, path: bytes = b"") -> Iterator[Entry]:
+        """The tree as it was, in archive order, from signatures alone. Sizes are 0: signatures do not hold them."""
+        ...
+
+    def open(self, path: bytes, time: int) -> BinaryIO:
+        """One regular file as it was, patched and checked."""
+        ...
+
+    def check(self, ref: VolumeRef) -> Finding:
+        """Fetch a volume, hash, decrypt and read it to its end."""
+        ...
+
+    def delete(self, sets: Sequence[SetInfo], *, dry_run: bool) -> Deletion:
+        """Remove sets, in an order that a crash cannot hurt. Raises CollectionError when others depend on them."""
+        ...
+
+    def warm_up(self, refs: Sequence[VolumeRef]) -> frozenset[str]:
+        """Ask that cold volumes become readable; the names that are still cold."""
+        ...
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Hold the lock while changing anything. Raises Locked."""
+        ...
