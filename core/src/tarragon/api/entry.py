@@ -13,8 +13,8 @@ class Entry(NamedTuple):
     """One file, folder, link or other thing below a root.
 
     ``path`` is relative to the root, components joined by ``/``, without a slash at either end; the root itself is
-    ``b""``. ``mode`` holds the 12 permission bits. ``mtime`` is in whole seconds, never negative (docs/format.md § 6.1); ``size``
-    is in bytes, as the file system says. ``device`` is (major, minor) of a device file.
+    ``b""``. ``mode`` holds the 12 permission bits. ``mtime`` is in whole seconds, never negative (docs/format.md
+    § 6.1). ``size`` is in bytes, as the file system says. ``device`` is (major, minor) of a device file.
     """
 
     path: bytes

@@ -99,4 +99,12 @@ class Sink(Protocol):
     """Something that listens: a statistics block, a file for a monitor, a progress line."""
 
     def record(self, event: Event) -> None: ...
+
+    def document(self) -> bytes | None:
+        """What to store beside the set as its statistics object (docs/format.md § 10.2); None for nothing.
+
+        Asked once, after the volumes are stored and ``Note("set")`` was recorded.
+        """
+        ...
+
     def close(self, outcome: Outcome) -> None: ...

@@ -57,6 +57,15 @@ class Context(Protocol):
     @property
     def log(self) -> Logger: ...
 
+    @property
+    def now(self) -> int:
+        """The second in which the run began: the only clock of a run."""
+        ...
+
+    def parse_time(self, text: str) -> int:
+        """The second that ``text`` means, in any form of docs/cli.md § 6. Raises BadOption."""
+        ...
+
     def open_backend(self, url: str) -> Backend:
         """Connect to another place: for combinations of stores."""
         ...

@@ -1,0 +1,47 @@
+# What people and CI call. Every target sets up what it needs; the second time it is quick.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := core librsync_ext tests/testkit $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml contrib/bundles/*/pyproject.toml))
+INPUTS := constraints.txt requirements-dev.txt $(addsuffix /pyproject.toml,$(PACKAGES)) \
+          $(wildcard librsync_ext/src/tarragon_librsync/*.c librsync_ext/src/tarragon_librsync/*.h librsync_ext/*.py)
+SOURCES := core/src $(wildcard plugins/*/src) librsync_ext/src tests/testkit/src
+
+.PHONY: setup demo test lint types arch bench wheels clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: $(INPUTS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt $(addprefix -e ,$(PACKAGES))
+	touch $@
+
+demo: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash contrib/demo.sh
+
+test: setup
+	$(BIN)/python -m pytest -m "not slow" $(or $(PKG),core librsync_ext plugins tests)
+	$(BIN)/python -m pytest -m slow $(or $(PKG),core librsync_ext plugins tests)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy core/src/tarragon $(wildcard plugins/*/src/*)
+
+arch: setup
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/architecture tests/startup
+
+bench: setup
+	$(BIN)/python tests/bench/bench.py
+
+wheels: setup
+	rm -rf dist && mkdir dist
+	for package in $(PACKAGES); do $(BIN)/pip wheel --quiet --no-build-isolation --no-deps -w dist $$package || exit 1; done
+	ls -l dist
+
+clean:
+	rm -rf $(VENV) .venv-duplicity dist

@@ -1,0 +1,141 @@
+"""The way in: read the line, run it, and turn whatever goes wrong into an exit status. Here, and nowhere else."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .first import First, first_pass, open_log, version_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tarragon.plugin.hub import Hub
+    from tarragon.record import RunLog
+    from tarragon.settings import Settings
+
+    from .parser import Parsed
+
+#: Environment variables that hold secrets; their values never show.
+SECRETS = ("PASSPHRASE", "SIGN_PASSPHRASE", "BACKEND_PASSWORD", "FTP_PASSWORD", "IMAP_PASSWORD", "RSYNC_PASSWORD")
+
+
+def main(argv: Sequence[str] | None = None, *, prog: str = "tarragon", compat: bool = False) -> int:
+    """Run one command line; the exit status.
+
+    As ``prog`` "duplicity" only duplicity's own actions are action words; ``compat`` asks for its exit statuses.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        first = first_pass(words)
+    except Exception as err:  # noqa: BLE001 - the one place that turns errors into an exit status
+        from .failure import answer
+        from .log import make_log
+
+        return answer(err, make_log(), prog=prog, compat=compat)
+    if first.version:
+        return _say(version_line(prog))
+    return _logged(first, prog, compat)
+
+
+def _say(text: str) -> int:
+    from .log import Terminal, make_log  # only for those who read
+
+    Terminal(make_log()).write("stdout", f"{text}\n")
+    return 0
+
+
+def _logged(first: First, prog: str, compat: bool) -> int:
+    """The run, with its log and its signals."""
+    from .failure import answer, asked_for_compat, interruptible  # with the api: --version does without
+
+    log, wrong = open_log(first)
+    compat = compat or asked_for_compat(first.rest)
+    try:
+        with interruptible():
+            if wrong:
+                raise wrong
+            return _run(first.rest, log, prog, compat)
+    except (Exception, KeyboardInterrupt) as err:  # noqa: BLE001 - the one place that turns errors into a status
+        return answer(err, log, prog=prog, compat=compat)
+    finally:
+        for handler in list(log.handlers):
+            handler.close()
+
+
+def _run(words: list[str], log: RunLog, prog: str, compat: bool) -> int:
+    import os  # with all that follows
+
+    from tarragon.plugin.hub import Hub
+
+    from .in_use import InUse
+    from .parser import CORE, grammar_of, parse
+
+    env = dict(os.environ)
+    log.hide(*(env.get(name) for name in SECRETS))
+    hub = Hub()
+    in_use = InUse(hub, log)
+    in_use.choose(words, grammar_of(CORE), commands=prog != "duplicity")
+    parsed = parse(words, in_use, env)
+    if parsed.page:
+        from .pages import page  # only for those who ask
+
+        return _say(page(parsed.page, in_use, prog))
+    for remark in parsed.remarks:
+        log.warning("%s", remark)
+    settings = _settings(parsed, log, prog, compat)
+    return _action(settings, hub, log)
+
+
+def _settings(parsed: Parsed, log: RunLog, prog: str, compat: bool) -> Settings:
+    """Everything that the line says, checked."""
+    import time  # with all that follows
+
+    from tarragon.plugin import finder
+    from tarragon.settings import Options, Settings
+
+    from .parser import times_read
+    from .words import read
+
+    log.hide(*parsed.secrets)
+    given = parsed.values["current_time"]
+    now = int(time.time()) if given is None else given
+    parsed = times_read(parsed, now)
+    commands: frozenset[str] = frozenset() if prog == "duplicity" else finder.names("command")
+    line = read(parsed.rest, now, commands=commands, separator=parsed.values["time_separator"])
+    if line.notice:
+        from .log import NOTICE
+
+        log.log(NOTICE, "%s", line.notice)
+    url = _as_manual_says(line.url, parsed.values) if line.url else None
+    return Settings(
+        action=line.action,
+        source=line.source,
+        url=url,
+        words=line.words,
+        options=Options({**parsed.values, "action": line.action}, parsed.owners),
+        selection=parsed.selection,
+        now=now,
+        prog=prog,
+        compat=compat or parsed.values["compat_exit"],
+    )
+
+
+def _as_manual_says(url: str, values: Mapping[str, Any]) -> str:
+    """What the manual of duplicity 3.0.2 still tells of ``--gio`` and ``--use-scp`` (docs/cli.md § 10)."""
+    if values["gio"] and not url.startswith("gio+"):
+        url = f"gio+{url}"
+    if values["use_scp"] and url.startswith(("sftp://", "ssh://")):
+        url = f"scp{url[url.index(':') :]}"
+    return url
+
+
+def _action(settings: Settings, hub: Hub, log: RunLog) -> int:
+    from tarragon.api.url import parse_url
+    from tarragon.plugin import finder
+    from tarragon.run.actions import run
+
+    if settings.url:
+        # Raises BadURL, and the password must never show: it is hidden before anybody speaks of the URL.
+        log.hide(parse_url(settings.url, finder.names("backend"), finder.names("wrapper")).password)
+    return int(run(settings, hub, log))

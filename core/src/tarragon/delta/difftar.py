@@ -1,0 +1,238 @@
+"""Change ↔ difftar members (docs/format.md § 3): what is put into volumes, and read out of them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from tarragon import tar
+from tarragon.api.entry import DIR, REG, SYM, Entry, order_key
+from tarragon.api.errors import Malformed
+from tarragon.block import Block
+
+from .sigtar import safe_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+#: Data are split into parts of this size; a file that reaches it has a last, shorter part (§ 3.3).
+PART = 65536
+
+SNAPSHOT, DIFF, GONE, LOST = "snapshot", "diff", "deleted", "lost"
+_MULTIVOL = b"multivol_"
+
+
+# -- writing ------------------------------------------------------------------------------------------------------
+
+
+def entry_block(entry: Entry) -> Block:
+    """An entry without data: a folder, a link, a device. The root folder is ``snapshot/./`` here (trap 9)."""
+    name = b"snapshot/" + (entry.path or (b"." if entry.kind == DIR else b""))
+    return Block(tar.header(name + b"/" if entry.kind == DIR else name, entry, 0), entry.path)
+
+
+def deleted_block(path: bytes) -> Block:
+    """The entry of something that is gone."""
+    return Block(tar.deleted_header(b"deleted/" + path), path)
+
+
+def data_blocks(
+    what: str, entry: Entry, data: Iterable[bytes], *, first_part: int = 1, first: bool = True, last: bool = True
+) -> Iterator[Block]:
+    """The entries of a regular file's content or delta: one when it is shorter than a part, else its parts (§ 3.3).
+
+    For a range of a large file ``first_part`` is the number of its first part; a range that is not the ``last`` ends
+    with its last byte, without the short part that ends a file.
+    """
+    prefix = b"%b/" % what.encode()
+    whole = first and last
+    number = first_part
+    for piece, ends in _pieces(data, short_end=last):
+        if ends and whole and number == first_part:
+            yield Block(_filed(prefix + entry.path, entry, piece), entry.path)
+            return
+        name = _MULTIVOL + prefix + (entry.path or b".") + b"/%d" % number
+        yield Block(_filed(name, entry, piece), entry.path, None if ends else number)
+        number += 1
+
+
+def _filed(name: bytes, entry: Entry, data: bytes) -> bytes:
+    return b"".join((tar.header(name, entry, len(data)), data, bytes(tar.pad(len(data)))))
+
+
+def _pieces(data: Iterable[bytes], *, short_end: bool) -> Iterator[tuple[bytes, bool]]:
+    """Parts of exactly PART bytes; with ``short_end`` a last one that is shorter, maybe empty, marked True."""
+    held = bytearray()
+    for chunk in data:
+        if not held and len(chunk) == PART:
+            yield chunk, False
+            continue
+        held += chunk
+        if len(held) >= PART:
+            view = memoryview(held)
+            whole = len(held) - len(held) % PART
+            pieces = [bytes(view[at : at + PART]) for at in range(0, whole, PART)]
+            view.release()
+            del held[:whole]
+            for piece in pieces:
+                yield piece, False
+    if short_end:
+        yield bytes(held), True
+    elif held:
+        yield bytes(held), False  # the delta of a range ends where it ends; readers join parts (§ 3.3)
+
+
+# -- reading ------------------------------------------------------------------------------------------------------
+
+
+class OpenVolume(NamedTuple):
+    """A volume ready to be read: the paths of its first and last entry, and its tar; None with a reason when lost."""
+
+    first: bytes
+    last: bytes
+    stream: BinaryIO | None
+    reason: str = ""
+
+
+class Patch(NamedTuple):
+    """What one set says of one path.
+
+    ``what`` is SNAPSHOT, DIFF or GONE, or LOST for an entry that stood in a volume that cannot be read. ``entry.size``
+    is that of the first part. Taking ``data`` raises Malformed when a part of it is lost.
+    """
+
+    what: str
+    entry: Entry
+    data: Iterator[bytes]
+    reason: str = ""
+
+
+class _Part(NamedTuple):
+    what: str
+    split: bool
+    entry: Entry
+
+
+def decode(
+    volumes: Iterable[OpenVolume], mentioned: Callable[[bytes, bytes], Iterable[Entry]] = lambda first, last: ()
+) -> Iterator[Patch]:
+    """The patches of one set, in archive order, read from its volumes in order of their numbers.
+
+    Parts of one file are joined, also across volumes (§ 3.3). A patch's data must be taken before the next patch is
+    asked for; what is left is skipped. For a lost volume, and for the rest of one that breaks the grammar, there is a
+    LOST patch for each entry that the set's signatures have between two paths: ``mentioned(first, last)``.
+    """
+    return iter(_Decoder(volumes, mentioned))
+
+
+class _Decoder:
+    def __init__(self, volumes: Iterable[OpenVolume], mentioned: Callable[[bytes, bytes], Iterable[Entry]]) -> None:
+        self._volumes = iter(volumes)
+        self._mentioned = mentioned
+        self._volume: OpenVolume | None = None
+        self._reader = tar.Reader(io.BytesIO())
+        self._part: _Part | None = None
+        self._lost: OpenVolume | None = None
+        self._key: bytes | None = None  # order key of the newest patch given
+
+    def __iter__(self) -> Iterator[Patch]:
+        self._advance()
+        while True:
+            if self._lost is not None:
+                yield from self._losses(self._lost)
+            elif (part := self._part) is None:
+                return
+            elif self._is_new(part.entry.path):
+                data = self._data(part)
+                yield Patch(part.what, part.entry, data)
+                with contextlib.suppress(Malformed):  # a loss was told to whoever took the data
+                    for _ in data:
+                        pass
+            else:
+                self._advance()  # the rest of something lost, or out of order: never applied (§ 3.2)
+
+    def _is_new(self, path: bytes) -> bool:
+        key = order_key(path)
+        if self._key is not None and key <= self._key:
+            return False
+        self._key = key
+        return True
+
+    def _losses(self, lost: OpenVolume) -> Iterator[Patch]:
+        for entry in self._mentioned(lost.first, lost.last):
+            if self._is_new(entry.path):
+                yield Patch(LOST, entry, iter(()), lost.reason)
+        if self._key is None or self._key < order_key(lost.last):
+            self._key = order_key(lost.last)
+        self._lost = None
+        self._advance()
+
+    def _data(self, part: _Part) -> Iterator[bytes]:
+        path = part.entry.path
+        while True:
+            try:
+                yield from self._reader.chunks(PART)
+            except Malformed as err:
+                self._give_up(path, str(err))
+                raise
+            self._advance()
+            if self._lost is not None and part.split and self._lost.first == path:
+                raise Malformed(f"a part of it is lost: {self._lost.reason}")
+            following = self._part
+            if not part.split or following is None or not following.split or following.entry.path != path:
+                return
+            if following.what != part.what:
+                raise Malformed("parts of a snapshot and of a diff are mixed")
+
+    def _advance(self) -> None:
+        """Step to the next member, in the next volume if this one is at its end; or to a loss."""
+        self._part = None
+        while self._lost is None:
+            if self._volume is None:
+                self._volume = next(self._volumes, None)
+                if self._volume is None:
+                    return
+                if self._volume.stream is None:
+                    self._lost, self._volume = self._volume, None
+                    return
+                self._reader = tar.Reader(self._volume.stream)
+            try:
+                member = self._reader.next()
+                if member is not None:
+                    self._part = _part_of(member)
+                    return
+                self._volume = None
+            except Malformed as err:
+                self._give_up(_path_of_key(self._key), str(err))
+
+    def _give_up(self, path: bytes, reason: str) -> None:
+        """Count the rest of a volume whose grammar is broken behind ``path`` as lost."""
+        assert self._volume is not None
+        self._lost = OpenVolume(path, self._volume.last, None, reason)
+        self._volume = None
+
+
+def _path_of_key(key: bytes | None) -> bytes:
+    return (key or b"").replace(b"\0", b"/")
+
+
+def _part_of(member: tar.Member) -> _Part:
+    prefix, slash, name = member.name.partition(b"/")
+    split = prefix.startswith(_MULTIVOL)
+    what = prefix.removeprefix(_MULTIVOL).decode("ascii", "replace")
+    if not slash or what not in (SNAPSHOT, DIFF, GONE) or (split and what == GONE):
+        raise Malformed(f"a volume holds an entry with an unknown prefix: {member.name[:80]!r}")
+    if split:
+        name, _, number = name.rpartition(b"/")
+        if not number.isdigit():
+            raise Malformed(f"a volume holds a part without a number: {member.name[:80]!r}")
+    path = safe_path(name)
+    if member.kind is None or (split or what == DIFF) and member.kind != REG:
+        raise Malformed(f"a volume holds an entry of the wrong type at {path!r}")
+    target = member.target if member.kind == SYM else b""
+    entry = Entry(
+        path, member.kind, member.mode, member.uid, member.gid, member.uname, member.gname, member.mtime, member.size,
+        target, member.device,
+    )  # fmt: skip
+    return _Part(what, split, entry)

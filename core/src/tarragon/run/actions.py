@@ -1,0 +1,131 @@
+"""The eleven actions: which function does which, and what their answers mean as an exit status (docs/cli.md § 9)."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from tarragon.api.errors import TarragonError, UserError
+from tarragon.api.events import Outcome
+
+from .context import Context
+from .repository import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tarragon.plugin.hub import Hub
+    from tarragon.record import RunLog
+    from tarragon.settings import Settings
+
+    from .restored import Damage
+
+#: Exit statuses of the strict command; with ``--compat-exit`` duplicity's stand in their place.
+NOT_STORED, NOT_RESTORED, ALARM = 100, 101, 102
+
+
+def run(settings: Settings, hub: Hub, log: RunLog) -> int:
+    """Run an action; the exit status. Observers are told how it ended whatever happens."""
+    context = Context(settings, hub, log)
+    started = time.time()
+    facts: dict[str, Any] = {}
+    status = 1
+    error: BaseException | None = None
+    hub.tell("run_started", command=settings.action, context=context)
+    try:
+        action = ACTIONS.get(settings.action)
+        status = action(context, facts) if action is not None else _command(context)
+    except TarragonError as err:
+        status, error = err.exit_code, err
+        raise
+    except BaseException as err:
+        error = err
+        raise
+    finally:
+        outcome = Outcome(settings.action, status, started, time.time(), error, facts)
+        _close(context, outcome)
+    return status
+
+
+def _close(context: Context, outcome: Outcome) -> None:
+    try:
+        if "sinks" in context.__dict__:
+            for sink in context.sinks:
+                sink.close(outcome)
+        context.hub.tell("run_finished", outcome=outcome, context=context)
+    finally:
+        context.close()
+
+
+def _command(context: Context) -> int:
+    """An action word of a plugin."""
+    word = context.action
+    context.hub.use("command", word)
+    command = context.hub.ask("make_command", word=word, context=context)
+    if command is None:
+        raise UserError(f"there is no action '{word}'")
+    return int(command(context.settings.words))
+
+
+def _target(context: Context) -> Target:
+    target = context.repository
+    assert isinstance(target, Target)
+    return target
+
+
+def _backup(context: Context, facts: dict[str, Any]) -> int:
+    from .backup import backup
+
+    result = backup(context, _target(context))
+    facts["problems"] = result.problems
+    if result.problems and not context.settings.compat:
+        context.log.error("%d entries were not stored as they are (named above)", result.problems)
+        return NOT_STORED
+    return 0
+
+
+def _restore(context: Context, facts: dict[str, Any]) -> int:
+    from .restore import restore
+
+    damage = restore(context, _target(context))
+    return _answer(context, damage, facts)
+
+
+def _answer(context: Context, damage: Damage, facts: dict[str, Any]) -> int:
+    """0 only when nothing was lost (R56)."""
+    facts["lost"] = [lost._asdict() for lost in damage.paths]
+    facts["lost_volumes"] = list(damage.volumes)
+    if context.settings.compat:
+        return 0 if damage.first is None or context.options.ignore_errors else damage.first.exit_code
+    return NOT_RESTORED if damage.paths or damage.volumes else 0
+
+
+def _verify(context: Context, facts: dict[str, Any]) -> int:
+    from .verify import verify
+
+    verified = verify(context, _target(context))
+    facts.update(compared=verified.compared, differences=verified.differences)
+    status = _answer(context, verified.damage, facts)
+    if status:
+        return status
+    return 1 if verified.differences else 0
+
+
+def _list(context: Context, facts: dict[str, Any]) -> int:
+    from . import report
+    from .restored import sets_at
+
+    target = _target(context)
+    sets = sets_at(context, target)
+    report.list_files(context.log, (known.entry for known in target.known(sets)))
+    return 0
+
+
+ACTIONS: Mapping[str, Callable[[Context, dict[str, Any]], int]] = {
+    "backup": _backup,
+    "full": _backup,
+    "incremental": _backup,
+    "restore": _restore,
+    "verify": _verify,
+    "list-current-files": _list,
+}

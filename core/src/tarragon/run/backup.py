@@ -1,0 +1,341 @@
+"""Full and incremental backups: what changed → jobs → build → number → store → commit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from tarragon import clock
+from tarragon.api.entry import Entry
+from tarragon.api.errors import (
+    HostMismatch,
+    IncrementalWithoutSignatures,
+    SourceMismatch,
+    UserError,
+)
+from tarragon.api.events import CHANGED, DELETED, NEW, FileSeen, FilesSame, Note, SetCommitted
+from tarragon.delta import compare
+from tarragon.delta.compare import Change, Kept, Tally
+from tarragon.folders import Folders, split
+from tarragon.record import NOTICE, quoted_field
+from tarragon.source.walk import Unreadable, Walk, open_root
+from tarragon.volume import manifest
+from tarragon.volume.name import FULL, INC, SetTime
+
+from . import commit, plan
+from .assemble import Assembly
+from .build import Builder, Built, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
+
+    from tarragon.api.executor import Executor
+    from tarragon.store.chain import BackupSet, Chain
+
+    from .context import Context
+    from .repository import Target
+
+#: Old signatures beyond this wait in a file until their job is built.
+SPOOL = 1 << 20
+MIB = 1 << 20
+
+
+class Result(NamedTuple):
+    """What a backup came to."""
+
+    problems: int
+    made: SetTime | None
+
+
+def backup(context: Context, target: Target) -> Result:
+    """Make one set: full, or incremental upon the newest chain. Raises UserError, CollectionError, SourceError."""
+    source = source_of(context)
+    context.sealer  # noqa: B018 - a missing key or program is told before anything is looked at
+    context.temp.require(_room_needed(context))
+    with target.archive.lock():
+        chain = basis(context, target)
+        if chain is not None:
+            target.sync(chain.sets)
+            chain = basis(context, target)
+        if chain is not None:
+            check_origin(context, target, chain.sets[-1], source)
+        run = _Run(context, target, source, list(chain.sets) if chain is not None else [])
+        return run.dry() if context.options.dry_run else run.make()
+
+
+def _room_needed(context: Context) -> int:
+    """Volumes that may wait in the temporary folder: being built, built, and on their way (R63)."""
+    width = context.executor.width
+    volumes = 2 if context.options.concurrency == 0 else 2 * width + 2
+    wanted: int = volumes * context.options.volsize * MIB
+    return min(wanted, _source_bound(context))
+
+
+def _source_bound(context: Context) -> int:
+    """No need to ask for more room than the source's file system holds in all."""
+    figures = os.statvfs(source_of(context))
+    return (figures.f_blocks - figures.f_bfree) * figures.f_frsize + 64 * MIB
+
+
+def source_of(context: Context) -> bytes:
+    """The source as typed. Raises UserError when it is not there."""
+    source = context.settings.source
+    assert source is not None
+    if not os.path.lexists(source):
+        raise UserError(f"the source '{os.fsdecode(source)}' does not exist")
+    return source
+
+
+def local_dir(source: bytes) -> bytes:
+    """The source as a manifest records it (docs/format.md § 2): as typed, without empty and ``.`` components."""
+    parts = [part for part in source.split(b"/") if part not in (b"", b".")]
+    joined = b"/".join(parts)
+    return b"/" + joined if source.startswith(b"/") else joined or b"."
+
+
+def basis(context: Context, target: Target) -> Chain | None:
+    """The chain that this run adds an increment to; None for a full backup (docs/cli.md § 2).
+
+    Raises IncrementalWithoutSignatures when an increment was asked for and none can be made.
+    """
+    options = context.options
+    if context.action == "full":
+        return None
+    chain = target.collection.basis()
+    if chain is None:
+        latest = target.collection.latest_chain()
+        why = latest.problem if latest is not None else "there is no full backup"
+        if context.action == "incremental":
+            raise IncrementalWithoutSignatures(
+                f"no increment can be made: {why}", hint="make a full backup with 'full' or 'backup'"
+            )
+        context.log.log(NOTICE, "making a full backup: %s", why)
+        return None
+    if options.full_if_older_than is not None and chain.start < options.full_if_older_than:
+        context.log.log(
+            NOTICE, "making a full backup: the last one is older than %s", clock.pretty(options.full_if_older_than)
+        )
+        return None
+    if options.full_if_n_inc is not None and len(chain.sets) - 1 >= options.full_if_n_inc:
+        context.log.log(NOTICE, "making a full backup: there are %d increments", len(chain.sets) - 1)
+        return None
+    return chain
+
+
+def check_origin(context: Context, target: Target, newest: BackupSet, source: bytes) -> None:
+    """Refuse to mix hosts or sources in one chain, unless told to (docs/format.md § 2.4)."""
+    if context.options.allow_source_mismatch:
+        return
+    before = target.manifest(newest)
+    here = hostname()
+    hint = "give --allow-source-mismatch if this is what you want"
+    if before.host and before.host not in (here, os.fsencode(socket.getfqdn())):
+        fields = (quoted_field(here), quoted_field(before.host))
+        raise HostMismatch(
+            f"the last backup was made on host {fields[1]}, this is {fields[0]}", hint=hint, fields=fields
+        )
+    if before.source and before.source != local_dir(source):
+        fields = (quoted_field(local_dir(source)), quoted_field(before.source))
+        raise SourceMismatch(f"the last backup was made of {fields[1]}, this is {fields[0]}", hint=hint, fields=fields)
+
+
+def hostname() -> bytes:
+    """The name of this host, as manifests record it."""
+    return os.fsencode(socket.gethostname())
+
+
+def in_order(executor: Executor, build: Callable[[plan.Job], Built], jobs: Iterable[plan.Job]) -> Iterator[Built]:
+    """Build jobs on the executor; what comes back is in the order of the jobs, width + 1 under way at most."""
+    under_way: deque[Future[Built]] = deque()
+    for job in jobs:
+        under_way.append(executor.submit(build, job))
+        if len(under_way) > executor.width:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()
+
+
+class _Run:
+    """One set on its way."""
+
+    def __init__(self, context: Context, target: Target, source: bytes, upon: list[BackupSet]) -> None:
+        self._context = context
+        self._target = target
+        self._source = source
+        self._upon = upon
+        self._tally = Tally()
+        self._spooled: deque[str] = deque()
+        self.of = self._set_time()
+
+    def _set_time(self) -> SetTime:
+        """The set's time: the clock, but always later than any set there is (docs/format.md § 14, trap 30)."""
+        newest = self._target.collection.newest
+        now = self._context.now
+        if newest is not None and now <= newest:
+            if now < newest:
+                self._context.log.warning("the newest set lies %d seconds ahead of the clock", newest - now)
+            now = newest + 1
+        if not self._upon:
+            return SetTime(FULL, now, now)
+        return SetTime(INC, self._upon[-1].of.time, now)
+
+    # -- what changed -------------------------------------------------------------------------------------------------
+
+    def _entries(self) -> Iterator[Entry | Kept]:
+        context = self._context
+        selection = context.selection(self._source)
+        walk = Walk(
+            self._source,
+            selection.verdict,
+            context.owners,
+            copy_links=context.options.copy_links,
+            skipped=self._skipped,
+        )
+        for found in walk:
+            yield Kept(*found) if isinstance(found, Unreadable) else found
+
+    def _skipped(self, path: bytes) -> None:
+        field = quoted_field(path)
+        self._context.log.info("skipping socket %s", field[1:-1], extra={"number": 15, "fields": (field,)})
+
+    def _changes(self) -> Iterator[Change | Kept]:
+        known = self._target.known(self._upon) if self._upon else iter(())
+        return compare.changes(
+            self._entries(), known, self._context.owners, self._tally, readable=self._readable, spool=self._spool
+        )
+
+    def _readable(self, path: bytes) -> bool:
+        """Whether a file can be opened for reading, now."""
+        root, _ = open_root(self._source)
+        if root < 0:
+            return os.access(self._source, os.R_OK)
+        folder, name = split(path)
+        with Folders(root, follow=self._context.options.copy_links) as folders:
+            try:
+                return os.access(name, os.R_OK, dir_fd=folders.fd(folder), effective_ids=True)
+            except OSError:
+                return False
+
+    def _spool(self, signature: bytes) -> bytes | str:
+        if len(signature) < SPOOL:
+            return signature
+        path = self._context.temp.named()
+        path.write_bytes(signature)
+        return str(path)
+
+    # -- the set ------------------------------------------------------------------------------------------------------
+
+    def make(self) -> Result:
+        """Build, store and commit the set."""
+        context = self._context
+        self._tell_sinks(Note("walk_started", {"time": time.time()}))
+        changes = self._changes()
+        if self._upon and context.options.skip_if_no_change:
+            first = next(changes, None)
+            if first is None:
+                self._tell_sinks(FilesSame(self._tally.same, self._tally.same_size))
+                self._tell_sinks(Note("walk_ended", {"time": time.time()}))
+                self._tell_sinks(Note("set", self._meta(skipped=True)))
+                context.log.log(NOTICE, "nothing changed: no set is made")
+                return Result(0, None)
+            changes = _chained(first, changes)
+        parts = self._target.archive.begin(context.names.manifest(self.of), context.names.signatures(self.of))
+        with contextlib.ExitStack() as closing:
+            closing.callback(parts.close)
+            writer = manifest.Writer(parts.manifest, hostname(), local_dir(self._source))
+            parallel = context.options.concurrency != 0
+            assembly = Assembly(context, self.of, writer, parts.signatures, parallel=parallel)
+            closing.callback(assembly.close)
+            self._build(changes, assembly)
+            self._tell_sinks(FilesSame(self._tally.same, self._tally.same_size))
+            self._tell_sinks(Note("walk_ended", {"time": time.time()}))
+            assembly.finish()
+            parts.sync()
+        self._commit(assembly)
+        return Result(assembly.problems, self.of)
+
+    def _build(self, changes: Iterator[Change | Kept], assembly: Assembly) -> None:
+        context = self._context
+        options = context.options
+        builder = Builder(
+            self._source, context.sealer, context.temp, options.volsize * MIB, options.max_blocksize, options.copy_links
+        )
+        jobs = plan.jobs(changes, options.volsize * MIB, context.sealer.ratio, options.max_blocksize, self._readable)
+        for built in in_order(context.executor, builder, self._told(jobs, assembly)):
+            assembly.take(built)
+
+    def _told(self, jobs: Iterable[plan.Job], assembly: Assembly) -> Iterator[plan.Job]:
+        """Pass jobs on, and tell of what keeps its last version."""
+        for job in jobs:
+            for kept in job.kept:
+                assembly.tell(Problem("unreadable", kept.path, kept.reason))
+            yield job._replace(kept=())
+
+    def _commit(self, assembly: Assembly) -> None:
+        context = self._context
+        self._tell_sinks(Note("set", self._meta(skipped=False)))
+        commit.commit(context, self._target, self.of)
+        self._target.refresh()
+        encrypted = context.sealer.cipher is not None and bool(context.sealer.cipher.suffix)
+        chain = max(0, len(self._target.collection.chains) - 1)
+        info = commit.set_info(self.of, assembly.volumes, encrypted, chain)
+        self._tell_sinks(SetCommitted(info))
+        context.hub.tell("set_committed", backup_set=info, context=context)
+
+    def _meta(self, *, skipped: bool) -> dict[str, object]:
+        """``backup_meta`` of the statistics object (docs/format.md § 10.2)."""
+        context = self._context
+        full = self._upon[0].of.time if self._upon else self.of.time
+        return {
+            "action": "inc" if self._upon else "full",
+            "skipped_inc": skipped,
+            "time_full_bkp": full,
+            "time_full_bkp_str": clock.to_stamp(full),
+            "no_of_inc": max(0, len(self._upon) - 1),
+            "concurrency": context.options.concurrency if context.options.concurrency is not None else 0,
+            "target": str(context.url),
+            "source": os.fsdecode(self._source),
+            "local_json_stat": [each.local_stats.name if each.local_stats else "N/A" for each in self._upon]
+            or [context.names.stats(self.of, ".gz")],
+        }
+
+    def _tell_sinks(self, event: FilesSame | Note | SetCommitted | FileSeen) -> None:
+        for sink in self._context.sinks:
+            sink.record(event)
+
+    # -- a dry run ----------------------------------------------------------------------------------------------------
+
+    def dry(self) -> Result:
+        """Say what would be recorded, and write nothing anywhere."""
+        context = self._context
+        self._tell_sinks(Note("walk_started", {"time": time.time()}))
+        words = {compare.ADDED: (4, "A", NEW), compare.MODIFIED: (5, "M", CHANGED), compare.DELETED: (6, "D", DELETED)}
+        problems = 0
+        bytes_seen = 0
+        for change in self._changes():
+            if isinstance(change, Kept):
+                field = quoted_field(change.path)
+                extra = {"number": 10, "fields": (field,)}
+                context.log.warning("%s cannot be read: %s", field, change.reason, extra=extra)
+                problems += 1
+                continue
+            number, letter, word = words[change.kind]
+            field = quoted_field(change.entry.path or b".")
+            context.log.info("%s %s", letter, field[1:-1], extra={"number": number, "fields": (field,)})
+            size = change.entry.size if change.kind != compare.DELETED else 0
+            bytes_seen += size
+            context.log.info("", extra={"number": 2, "fields": (str(bytes_seen),)})
+            self._tell_sinks(FileSeen(change.entry.path, change.entry.kind, word, size))
+        self._tell_sinks(FilesSame(self._tally.same, self._tally.same_size))
+        self._tell_sinks(Note("walk_ended", {"time": time.time()}))
+        return Result(problems, None)
+
+
+def _chained(first: Change | Kept, rest: Iterator[Change | Kept]) -> Iterator[Change | Kept]:
+    yield first
+    yield from rest

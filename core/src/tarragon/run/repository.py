@@ -1,0 +1,304 @@
+"""Target: the sets, entries and volumes of one target. What the core's own actions, and every command, work on."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, BinaryIO
+
+from tarragon.api.backend import Role
+from tarragon.api.entry import Entry, order_key
+from tarragon.api.errors import (
+    CollectionError,
+    IntegrityError,
+    MissingVolume,
+    NotInBackup,
+    TarragonError,
+)
+from tarragon.api.repository import Deletion, Finding, VolumeRef
+from tarragon.delta import difftar, patch, sigtar
+from tarragon.delta.compare import is_at_or_below
+from tarragon.parked import MANY, Lot
+from tarragon.store.archive import Archive, cache_folder, cached_name, sync_plan
+from tarragon.store.chain import BackupSet, Collection, collect
+from tarragon.volume import manifest
+from tarragon.volume.unseal import check_hash, unseal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from tarragon.api.events import SetInfo
+    from tarragon.delta.difftar import OpenVolume, Patch
+    from tarragon.delta.sigtar import Known
+    from tarragon.volume.manifest import Manifest, VolumeRecord
+    from tarragon.volume.name import ObjectName
+
+    from .context import Context
+
+
+class Target:
+    """One target and its cache. Implements ``api.Repository``; the rest is for the core's own actions."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._manifests: dict[str, Manifest] = {}
+
+    # -- what there is ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def archive(self) -> Archive:
+        """The cache folder of this target."""
+        options = self._context.options
+        url = self._context.settings.url or ""
+        return Archive(cache_folder(options.archive_dir, options.name, url, self._context.env))
+
+    @cached_property
+    def collection(self) -> Collection:
+        """Sets and chains, from one listing of the target and the names in the cache."""
+        collection = collect(self._context.store.list(), self.archive.names(), self._context.names)
+        for warning in collection.warnings:
+            self._context.log.warning("%s", warning)
+        return collection
+
+    def refresh(self) -> None:
+        """List again at the next question."""
+        self.__dict__.pop("collection", None)
+
+    def sync(self, wanted: Sequence[BackupSet]) -> None:
+        """Bring the cache in line with the target, which rules (docs/format.md § 11.2).
+
+        Fetches manifests and signatures of ``wanted``, or of all sets with ``--metadata-sync-mode full``.
+        """
+        if not self._context.options.check_remote:
+            return
+        everything = self._context.options.metadata_sync_mode == "full"
+        local = [name for name in map(self._context.names.parse, self.archive.names()) if name is not None]
+        plan = sync_plan(self.collection, local, None if everything else {each.of for each in wanted})
+        for gone in plan.drop:
+            self._context.log.info("removing '%s' from the cache: the target has it no more", gone)
+        self.archive.remove(plan.drop)
+        for name in plan.fetch:
+            self._context.log.info("copying '%s' to the cache", name.name)
+            with self.fetch_plain(name) as plain:
+                self.archive.store(cached_name(name), plain, packed=name.role is Role.SIGNATURES)
+        if plan.fetch or plan.drop:
+            self.refresh()
+
+    # -- objects ------------------------------------------------------------------------------------------------------
+
+    def fetch_plain(self, name: ObjectName, *, sha1: str | None = None, size: int | None = None) -> BinaryIO:
+        """An object of the target, hashed, decrypted and expanded.
+
+        On a hash that is wrong it is fetched again, up to ``--num-retries`` times (docs/format.md § 7.4).
+        """
+        tries = max(1, self._context.options.num_retries)
+        while True:
+            fetched = self._context.store.fetch(name.name, self._context.temp.file(), size=size)
+            try:
+                check_hash(name.name, sha1, fetched.sha1)
+                break
+            except IntegrityError as err:
+                fetched.file.close()
+                tries -= 1
+                if not tries:
+                    raise
+                self._context.log.warning("%s; fetching it again", err)
+        layers = self._context.codecs.layers(name.suffix)
+        return unseal(fetched.file, layers, name.role, self._context.temp.file)
+
+    def manifest(self, of: BackupSet) -> Manifest:
+        """A set's manifest, from the cache where it is, else from the target. Raises Malformed, NoManifest."""
+        if of.key not in self._manifests:
+            with self.open_manifest(of) as stream:
+                found = manifest.read(stream)
+            problems = manifest.check(found)
+            if problems:
+                raise CollectionError(f"the manifest of set {of.key} contradicts itself: {problems[0]}")
+            self._manifests[of.key] = found
+        return self._manifests[of.key]
+
+    def open_manifest(self, of: BackupSet) -> BinaryIO:
+        """The bytes of a set's manifest."""
+        cached = self.archive.open(of.local_manifest.name) if of.local_manifest is not None else None
+        if cached is not None:
+            return cached
+        if of.manifest is None:
+            raise CollectionError(f"set {of.key} has no manifest")
+        return self.fetch_plain(of.manifest)
+
+    def open_signatures(self, of: BackupSet) -> BinaryIO:
+        """The sigtar of a set, expanded."""
+        cached = self.archive.open(of.local_signatures.name) if of.local_signatures is not None else None
+        if cached is not None:
+            return cached
+        if of.signatures is None:
+            raise CollectionError(f"set {of.key} has no signatures")
+        return self.fetch_plain(of.signatures)
+
+    # -- streams ------------------------------------------------------------------------------------------------------
+
+    def known(self, sets: Sequence[BackupSet]) -> Iterator[Known]:
+        """What the signatures of these sets, oldest first, know together."""
+        lot = Lot(self._context.temp)
+
+        def opened(number: int, of: BackupSet) -> Callable[[], BinaryIO]:
+            park = len(sets) > MANY and number > 0
+            return lambda: lot.park(self.open_signatures(of)) if park else self.open_signatures(of)
+
+        return sigtar.read([opened(number, of) for number, of in enumerate(sets)])
+
+    def sequences(
+        self, sets: Sequence[BackupSet], path: bytes | None, lost: Callable[[BackupSet, str, TarragonError], None]
+    ) -> Iterator[patch.PatchSequence]:
+        """What the volumes of these sets, oldest first, say of each path at or below ``path``.
+
+        A volume that cannot be had costs only what is in it: ``lost`` is told the set, the volume's name and why.
+        """
+        lot = Lot(self._context.temp) if len(sets) > MANY else None
+        return patch.merge([self._patches(of, path, lost, lot) for of in sets])
+
+    def _patches(
+        self,
+        of: BackupSet,
+        path: bytes | None,
+        lost: Callable[[BackupSet, str, TarragonError], None],
+        lot: Lot | None,
+    ) -> Iterator[Patch]:
+        def mentioned(first: bytes, last: bytes) -> Iterable[Entry]:
+            return self._mentioned(of, first, last)
+
+        for found in difftar.decode(self._volumes(of, path, lost, lot), mentioned):
+            if path is None or is_at_or_below(found.entry.path, path):
+                yield found
+
+    def _mentioned(self, of: BackupSet, first: bytes, last: bytes) -> Iterator[Entry]:
+        """The entries that a set's signatures have between two paths."""
+        begin, end = order_key(first), order_key(last)
+        try:
+            for entry in sigtar.entries(self.open_signatures(of)):
+                if order_key(entry.path) > end:
+                    return
+                if order_key(entry.path) >= begin:
+                    yield entry
+        except TarragonError as err:
+            self._context.log.warning("what set %s has lost cannot be told by name: %s", of.key, err)
+
+    def _volumes(
+        self,
+        of: BackupSet,
+        path: bytes | None,
+        lost: Callable[[BackupSet, str, TarragonError], None],
+        lot: Lot | None,
+    ) -> Iterator[OpenVolume]:
+        for record in self.manifest(of).volumes_for(path):
+            try:
+                stream = self.open_volume(of, record)
+                if lot is not None:
+                    stream = lot.park(stream)
+            except TarragonError as err:
+                lost(of, self.volume_name(of, record), err)
+                yield difftar.OpenVolume(record.first, record.last, None, str(err))
+                continue
+            with stream:
+                yield difftar.OpenVolume(record.first, record.last, stream)
+
+    def volume_name(self, of: BackupSet, record: VolumeRecord) -> str:
+        """The name of a volume, as listed; as it should be, where it is not there."""
+        info = of.volumes.get(record.number)
+        return info.name if info is not None else self._context.names.volume(of.of, record.number, "")
+
+    def open_volume(self, of: BackupSet, record: VolumeRecord) -> BinaryIO:
+        """A volume's tar, hashed, decrypted and expanded. Raises MissingVolume, HashMismatch, CipherError …"""
+        info = of.volumes.get(record.number)
+        if info is None:
+            raise MissingVolume(f"volume {record.number} of set {of.key} is not at the target")
+        name = self._context.names.parse(info.name)
+        assert name is not None
+        return self.fetch_plain(name, sha1=record.sha1, size=info.size)
+
+    # -- api.Repository -----------------------------------------------------------------------------------------------
+
+    def sets(self) -> Sequence[SetInfo]:
+        found = [each.info(number) for number, chain in enumerate(self.collection.chains) for each in chain.sets]
+        return sorted(found, key=lambda info: info.time)
+
+    def at(self, time: int) -> Sequence[SetInfo]:
+        return [each.info() for each in self.collection.sets_at(time)]
+
+    def _named(self, key: str) -> BackupSet:
+        for each in self.collection:
+            if each.key == key:
+                return each
+        raise CollectionError(f"there is no set {key}")
+
+    def volumes(self, of: SetInfo, path: bytes | None = None) -> Sequence[VolumeRef]:
+        found = self._named(of.key)
+        refs = []
+        for record in self.manifest(found).volumes_for(path):
+            info = found.volumes.get(record.number)
+            name = self.volume_name(found, record)
+            size = info.size if info is not None else None
+            refs.append(VolumeRef(found.key, record.number, name, record.sha1, record.first, record.last, size))
+        return refs
+
+    def entries(self, time: int, path: bytes = b"") -> Iterator[Entry]:
+        sets = self.collection.sets_at(time)
+        for known in self.known(sets):
+            if is_at_or_below(known.entry.path, path):
+                yield known.entry._replace(size=0)
+
+    def open(self, path: bytes, time: int) -> BinaryIO:
+        def refuse(of: BackupSet, name: str, err: TarragonError) -> None:
+            raise err
+
+        for sequence in self.sequences(self.collection.sets_at(time), path, refuse):
+            if sequence.path == path:
+                restored = patch.apply(sequence, self._context.temp.file)
+                if restored is None:
+                    break
+                if restored.lost:
+                    raise IntegrityError(f"'{path!r}' cannot be restored: {restored.lost}")
+                file = self._context.temp.file()
+                for data in restored.data:
+                    file.write(data)
+                file.seek(0)
+                return file
+        raise NotInBackup(f"{path!r} is not in the backup at that time")
+
+    def check(self, ref: VolumeRef) -> Finding:
+        of = self._named(ref.set_key)
+        record = next(each for each in self.manifest(of).volumes if each.number == ref.number)
+        try:
+            with self.open_volume(of, record) as stream:
+                while stream.read(1 << 20):
+                    pass
+        except TarragonError as err:
+            return Finding(ref.name, ("hash", "content"), str(err), of.key)
+        return Finding(ref.name, ("hash", "content"), "", of.key)
+
+    def delete(self, sets: Sequence[SetInfo], *, dry_run: bool) -> Deletion:
+        going = [self._named(info.key) for info in sets]
+        keys = {each.key for each in going}
+        for chain in self.collection.chains:
+            stands = True
+            for each in chain.sets:
+                stands = stands and each.key not in keys
+                if not stands and each.key not in keys:
+                    raise CollectionError(f"set {each.key} depends on one that is to be deleted")
+        going.sort(key=lambda each: each.of.time, reverse=True)  # a set goes before those that it depends on
+        names = [name for each in going for name in each.names]
+        if not dry_run:
+            for each in going:
+                self._context.store.delete(each.names)
+                local = (each.local_manifest, each.local_signatures, each.local_stats)
+                self.archive.remove([name.name for name in local if name is not None])
+            self.refresh()
+        return Deletion(tuple(names), tuple(each.key for each in going), dry_run)
+
+    def warm_up(self, refs: Sequence[VolumeRef]) -> frozenset[str]:
+        return frozenset()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        with self.archive.lock():
+            yield

@@ -1,0 +1,216 @@
+"""The entries of a time, as they were: joined, patched, and checked against the signatures that were made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from tarragon import clock
+from tarragon.api.entry import REG, order_key
+from tarragon.api.errors import (
+    BackendError,
+    BadSignature,
+    Interrupted,
+    Malformed,
+    MissingVolume,
+    NotFound,
+    PluginError,
+    TarragonError,
+    UserError,
+    WrongKey,
+)
+from tarragon.delta import patch, rsync
+from tarragon.delta.compare import is_at_or_below
+from tarragon.record import NOTICE, quoted_field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tarragon.api.entry import Entry
+    from tarragon.delta.patch import RestoredEntry
+    from tarragon.delta.sigtar import Known
+    from tarragon.store.chain import BackupSet
+
+    from .context import Context
+    from .repository import Target
+
+#: A file may be so much larger than its signature allows before it counts as made to fill the disk (R42).
+_LEEWAY = 1 << 24
+#: What ends a restore at once: no other volume would fare better.
+_FATAL = (WrongKey, BadSignature, PluginError, UserError, Interrupted)
+#: rollsum and MD4: the only kind of signature that is ever written (docs/format.md § 5.1).
+_MAGIC = bytes.fromhex("72730136")
+
+
+class LostPath(NamedTuple):
+    """An entry that cannot be had: why, and the time of the newest version that is whole (None: there is none)."""
+
+    path: bytes
+    reason: str
+    newest_intact: int | None
+
+
+@dataclass
+class Damage:
+    """What could not be had. ``first`` is the first error met: duplicity's exit status is made of it."""
+
+    paths: list[LostPath] = field(default_factory=list)
+    volumes: list[str] = field(default_factory=list)
+    first: TarragonError | None = None
+
+    def meet(self, err: TarragonError) -> None:
+        self.first = self.first or err
+
+
+def sets_at(context: Context, target: Target) -> list[BackupSet]:
+    """The sets that the wanted time needs, with their metadata in the cache. Raises CollectionError without any."""
+    time = context.options.restore_time
+    time = context.now if time is None else time
+    choice = target.collection.at(time)
+    target.sync(choice.sets)
+    choice = target.collection.at(time)
+    for warning in choice.warnings:
+        context.log.warning("%s", warning)
+    if choice.too_early:
+        stamp = clock.to_stamp(time)
+        message = "there is no backup as old as %s: the oldest one is used"
+        context.log.warning(message, clock.pretty(time), extra={"number": 11, "fields": (stamp,)})
+    return list(choice.sets)
+
+
+def tell_missing(context: Context, target: Target, sets: Sequence[BackupSet], path: bytes | None) -> list[str]:
+    """Report volumes that a manifest names and the target lacks, before anything is done; their names."""
+    names = []
+    for of in sets:
+        for record in target.manifest(of).volumes_for(path):
+            if record.number not in of.volumes:
+                names.append(target.volume_name(of, record))
+                context.log.error("volume %d of set %s is not at the target", record.number, of.key)
+    return names
+
+
+class Restoring:
+    """A pass over all entries of a time, at or below ``path``, in archive order."""
+
+    def __init__(self, context: Context, target: Target, sets: Sequence[BackupSet], path: bytes | None) -> None:
+        self._context = context
+        self._target = target
+        self._sets = sets
+        self._path = path
+        self.damage = Damage()
+
+    def __iter__(self) -> Iterator[RestoredEntry]:
+        """Entries that can be had. Taking an entry's data raises Malformed when they cannot: then say ``give_up``."""
+        witness = _Witness(self._known(), self._missed)
+        for sequence in self._target.sequences(self._sets, self._path, self._lost_volume):
+            known = witness.of(sequence.path)
+            restored = patch.apply(sequence, self._context.temp.file)
+            if restored is None:
+                continue
+            if restored.lost:
+                self.give_up(restored, Malformed(restored.lost))
+            elif restored.entry.kind == REG and known is not None and known.entry.kind == REG:
+                yield restored._replace(data=self._checked(restored, known.signature()))
+            else:
+                yield restored
+        witness.end()
+
+    def _known(self) -> Iterator[Known]:
+        """What the signatures know; nothing where they are missing: they are a witness, not needed."""
+        if not all(of.has_signatures for of in self._sets):
+            self._context.log.log(NOTICE, "signatures are missing: what is restored cannot be checked against them")
+            return
+        for known in self._target.known(self._sets):
+            if self._path is None or is_at_or_below(known.entry.path, self._path):
+                yield known
+
+    def _checked(self, restored: RestoredEntry, signature: bytes) -> Iterator[bytes]:
+        """Pass content on, and compare it with its signature at its end.
+
+        What deltas gave must fit, or a wrong basis was patched (R41). A whole file was hashed with its volume;
+        duplicity may have made its signature of a later state (docs/format.md § 19, trap 33): that is a warning.
+        """
+        if signature[:4] != _MAGIC or int.from_bytes(signature[8:12], "big") != rsync.STRONG_LEN:
+            yield from restored.data
+            return
+        most = 2 * rsync.size_range(signature)[1] + _LEEWAY
+        signer = rsync.signer(int.from_bytes(signature[4:8], "big"))
+        at = 0
+        fits = True
+        size = 0
+        for data in restored.data:
+            size += len(data)
+            if size > most:
+                raise Malformed("it is far larger than its signature says")
+            made = signer.update(data)
+            fits = fits and signature[at : at + len(made)] == made
+            at += len(made)
+            yield data
+        if signature[at:] != signer.finish() or not fits:
+            if restored.patched and not self._context.options.ignore_errors:
+                raise Malformed("what its deltas give does not fit its signature")
+            field = quoted_field(restored.entry.path)
+            self._context.log.warning("%s does not fit its signature; it is restored as it was stored", field)
+
+    # -- losses -------------------------------------------------------------------------------------------------------
+
+    def _lost_volume(self, of: BackupSet, name: str, err: TarragonError) -> None:
+        ends_all = isinstance(err, BackendError) and not isinstance(err, NotFound)
+        if isinstance(err, _FATAL) or ends_all:
+            raise err
+        self.damage.volumes.append(name)
+        self.damage.meet(err)
+        if not isinstance(err, MissingVolume):  # those were told at the start
+            self._context.log.error("%s", err, extra={"number": err.exit_code})
+
+    def _missed(self, entry: Entry) -> None:
+        self._lose(entry.path, "its signature is there, its content is in no volume", None)
+
+    def give_up(self, restored: RestoredEntry, err: TarragonError) -> None:
+        """Note that an entry cannot be had."""
+        self.damage.meet(err)
+        intact = restored.newest_intact
+        self._lose(restored.entry.path, str(err), None if intact is None else self._sets[intact].of.time)
+
+    def _lose(self, path: bytes, reason: str, newest_intact: int | None) -> None:
+        self.damage.paths.append(LostPath(path, reason, newest_intact))
+        field = quoted_field(path or b".")
+        intact = "no older version is whole"
+        if newest_intact is not None:
+            intact = f"the newest whole version is that of {clock.to_stamp(newest_intact)}"
+        extra = {"number": 12, "fields": (field,)}
+        self._context.log.warning("%s cannot be restored: %s (%s)", field, reason, intact, extra=extra)
+
+
+class _Witness:
+    """The signatures' view of the tree, read beside the volumes'. What only it knows is missing from the volumes."""
+
+    def __init__(self, known: Iterator[Known], missed: Callable[[Entry], None]) -> None:
+        self._known = known
+        self._missed = missed
+        self._next = next(known, None)
+        self._met = False  # whether the volumes hold the present one
+
+    def of(self, path: bytes) -> Known | None:
+        """What the signatures say of ``path``; its signature can be taken until the next one is asked for.
+
+        Paths must come in archive order.
+        """
+        key = order_key(path)
+        while self._next is not None and order_key(self._next.entry.path) < key:
+            self._step()
+        if self._next is None or self._next.entry.path != path:
+            return None
+        self._met = True
+        return self._next
+
+    def _step(self) -> None:
+        assert self._next is not None
+        if not self._met:
+            self._missed(self._next.entry)
+        self._next, self._met = next(self._known, None), False
+
+    def end(self) -> None:
+        """No more paths come."""
+        while self._next is not None:
+            self._step()

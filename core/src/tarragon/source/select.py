@@ -1,0 +1,97 @@
+"""Selection: which entries of a source count. Asked by the walk, and by restore and verify, for each entry.
+
+Knows no condition: each is a Filter that a plugin makes. What stands here is how they are asked together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tarragon.api.entry import DIR, FilterMode, Verdict
+from tarragon.api.errors import BadOption, SelectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from tarragon.api.entry import Entry, Filter
+    from tarragon.api.options import Option
+
+
+class Selection:
+    """Filters in the order in which they are asked: by rank, then as given.
+
+    Of those with a rank below 0, which go in front wherever they stand, the one given last comes first.
+    """
+
+    def __init__(self, filters: Iterable[Filter] = ()) -> None:
+        given = list(filters)
+        front = sorted((one for one in reversed(given) if one.rank < 0), key=lambda one: one.rank)
+        self._filters = (*front, *sorted((one for one in given if one.rank >= 0), key=lambda one: one.rank))
+
+    @property
+    def ends_with_include(self) -> bool:
+        """Whether the last filter changes nothing, because what no filter has an opinion on is included anyway."""
+        return bool(self._filters) and not self._filters[-1].can_exclude
+
+    def verdict(self, entry: Entry) -> Verdict:
+        """INCLUDE, EXCLUDE, or for a folder DESCEND: enter it, and store it once something inside is included.
+
+        The first filter that says INCLUDE or EXCLUDE decides. After a DESCEND only INCLUDE can still change something,
+        and nothing includes by default. The root is always included.
+        """
+        if not entry.path:
+            return Verdict.INCLUDE
+        look_inside = False
+        for ask in self._filters:
+            said = ask(entry)
+            if said is None:
+                continue
+            if said is Verdict.INCLUDE:
+                return said
+            if said is Verdict.EXCLUDE:
+                if not look_inside:
+                    return said
+                break
+            look_inside = True
+        if not look_inside:
+            return Verdict.INCLUDE
+        return Verdict.DESCEND if entry.kind == DIR else Verdict.EXCLUDE
+
+
+def switches(options: Iterable[Option]) -> dict[str, Mapping[str, Any]]:
+    """The options that are no conditions but change how those behind them are read: the ones with a ``const``."""
+    return {one.flag.lstrip("-"): one.const for one in options if one.action == "select" and one.const is not None}
+
+
+def selection(
+    words: Sequence[tuple[str, str | None]],
+    switches: Mapping[str, Mapping[str, Any]],
+    make: Callable[[str, str | None, FilterMode], Filter | None],
+    mode: FilterMode = FilterMode(),  # noqa: B008 - a tuple: nobody can change it
+) -> Selection:
+    """Turn the selection options of a command line into a Selection.
+
+    ``make`` asks the plugins for one filter; ``mode`` is what holds for the whole line (``null_separator``,
+    ``for_archive``). Raises SelectionError: 71 for a switch at the end, 70 when all switches set what is the default,
+    16 for a last condition that cannot exclude; and whatever ``make`` raises.
+    """
+    if words and words[-1][0] in switches:
+        raise SelectionError(f"--{words[-1][0]} is the last selection option and changes nothing", number=71)
+    changes = [switches[option] for option, _ in words if option in switches]
+    default = FilterMode()
+    if changes and all(default._replace(**change) == default for change in changes):
+        raise SelectionError("all filter options set what is the default and change nothing", number=70)
+    filters: list[Filter] = []
+    for option, argument in words:
+        if option in switches:
+            mode = mode._replace(**switches[option])
+            continue
+        made = make(option, argument, mode)
+        if made is None:
+            raise BadOption(f"nothing installed answers to --{option}")
+        filters.append(made)
+    found = Selection(filters)
+    if found.ends_with_include:
+        hint = "what no option excludes is included anyway; exclude something behind it"
+        raise SelectionError("the last selection option only includes", number=16, hint=hint)
+    return found

@@ -1,0 +1,177 @@
+/* The AVX2 path: MD4 of 2 x 8 blocks, the weak sum by 32 bytes, the rolling search by 16 positions. */
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "inner.h"
+
+#define TARGET __attribute__((target("avx2")))
+#define LANES_TARGET TARGET
+
+typedef uint32_t vec __attribute__((vector_size(32)));
+#define vec_all(value) ((vec)_mm256_set1_epi32((int)(value)))
+#define vec_f(x, y, z) ((z) ^ ((x) & ((y) ^ (z))))
+#define vec_g(x, y, z) (((x) & (y)) | ((z) & ((x) | (y))))
+#define vec_h(x, y, z) ((x) ^ (y) ^ (z))
+#define vec_turn(x, by) vec_rotated(x, by)
+
+TARGET static inline vec vec_rotated(vec x, int by)
+{
+    return x << by | x >> (32 - by);
+}
+
+/* Eight words of eight lanes: rows become columns. */
+TARGET static inline void vec_half(const uint8_t *const *lanes, size_t at, vec words[8])
+{
+    __m256i r[8], t[8];
+    for (int i = 0; i < 4; i++) { /* row i: words 0-3 of lane i, then of lane i + 4; row 4 + i: words 4-7 */
+        const __m128i *one = (const __m128i *)(lanes[i] + at), *two = (const __m128i *)(lanes[i + 4] + at);
+        r[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(one)), _mm_loadu_si128(two), 1);
+        r[4 + i] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(one + 1)), _mm_loadu_si128(two + 1),
+                                           1);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        t[0] = _mm256_unpacklo_epi32(r[i], r[i + 1]);
+        t[1] = _mm256_unpackhi_epi32(r[i], r[i + 1]);
+        t[2] = _mm256_unpacklo_epi32(r[i + 2], r[i + 3]);
+        t[3] = _mm256_unpackhi_epi32(r[i + 2], r[i + 3]);
+        words[i] = (vec)_mm256_unpacklo_epi64(t[0], t[2]);
+        words[i + 1] = (vec)_mm256_unpackhi_epi64(t[0], t[2]);
+        words[i + 2] = (vec)_mm256_unpacklo_epi64(t[1], t[3]);
+        words[i + 3] = (vec)_mm256_unpackhi_epi64(t[1], t[3]);
+    }
+}
+
+TARGET static inline void vec_words(const uint8_t *const *lanes, size_t at, vec words[16])
+{
+    vec_half(lanes, at, words);
+    vec_half(lanes, at + 32, words + 8);
+}
+
+#define LANES_WIDTH 8
+#define LANES_SETS 1
+#define LANES_NAME(x) x##_8
+#include "md4_lanes.h"
+#define LANES_WIDTH 8
+#define LANES_SETS 2
+#define LANES_NAME(x) x##_16
+#include "md4_lanes.h"
+
+TARGET static void md4(const uint8_t *const *blocks, const size_t *lens, size_t count, uint8_t (*digests)[TL_STRONG])
+{
+    while (count > 8) {
+        size_t here = count < 16 ? count : 16;
+        md4_16(blocks, lens, here, digests);
+        blocks += here;
+        lens += here;
+        digests += here;
+        count -= here;
+    }
+    if (count > 1)
+        md4_8(blocks, lens, count, digests);
+    else if (count)
+        tl_md4(blocks[0], lens[0], digests[0]);
+}
+
+TARGET static inline uint32_t total(__m256i sums)
+{
+    __m256i wide = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
+    __m128i x = _mm_add_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4e));
+    x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0xb1));
+    return (uint32_t)_mm_cvtsi128_si32(x);
+}
+
+/* All sums are modulo 2^16, so 16-bit lanes may overflow; 32 * 255 * 2 does not, within the one signed step. */
+TARGET static tl_roll weak(const uint8_t *data, size_t len)
+{
+    const __m256i ones = _mm256_set1_epi8(1);
+    const __m256i weights = _mm256_setr_epi8(32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13,
+                                             12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1);
+    __m256i sum = _mm256_setzero_si256(), before = sum, weighted = sum;
+    size_t at = 0;
+    for (; at + 32 <= len; at += 32) {
+        __m256i bytes = _mm256_loadu_si256((const __m256i *)(data + at));
+        before = _mm256_add_epi16(before, sum);
+        sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(bytes, ones));
+        weighted = _mm256_add_epi16(weighted, _mm256_maddubs_epi16(bytes, weights));
+    }
+    weighted = _mm256_add_epi16(weighted, _mm256_slli_epi16(before, 5));
+    return tl_weak_rest((tl_roll){total(sum), total(weighted)}, data + at, len % 32, len);
+}
+
+/* Inclusive sums over 16 lanes of 16 bits. */
+TARGET static inline __m256i running(__m256i x)
+{
+    x = _mm256_add_epi16(x, _mm256_slli_si256(x, 2));
+    x = _mm256_add_epi16(x, _mm256_slli_si256(x, 4));
+    x = _mm256_add_epi16(x, _mm256_slli_si256(x, 8));
+    __m256i low = _mm256_permute2x128_si256(x, x, 0x08); /* nothing, then the low half */
+    return _mm256_add_epi16(x, _mm256_shuffle_epi8(low, _mm256_set1_epi16(0x0f0e)));
+}
+
+/* The last of 16 lanes in all of them. */
+TARGET static inline __m256i last_lane(__m256i x)
+{
+    return _mm256_shuffle_epi8(_mm256_permute2x128_si256(x, x, 0x11), _mm256_set1_epi16(0x0f0e));
+}
+
+/* Which of 8 weak sums pass the filter. */
+TARGET static inline unsigned passing(tl_filter filter, __m128i shift, __m256i sums)
+{
+    const __m256i low5 = _mm256_set1_epi32(31);
+    __m256i mixed = _mm256_mullo_epi32(sums, _mm256_set1_epi32((int)TL_MIX));
+    mixed = _mm256_xor_si256(mixed, _mm256_srli_epi32(mixed, 15));
+    __m256i words = _mm256_i32gather_epi32((const int *)filter.words, _mm256_srl_epi32(mixed, shift), 4);
+    __m256i one = _mm256_srlv_epi32(words, _mm256_and_si256(mixed, low5));
+    __m256i two = _mm256_srlv_epi32(words, _mm256_and_si256(_mm256_srli_epi32(mixed, 5), low5));
+    __m256i both = _mm256_slli_epi32(_mm256_and_si256(one, two), 31);
+    return (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(both));
+}
+
+/* Lane i of low holds position 8 (i / 4) + i % 4, lane i of high the same + 4: one bit per position. */
+static inline uint32_t in_order(uint32_t low, uint32_t high)
+{
+    uint32_t bits = 0;
+    for (int i = 0; i < 8; i += 4)
+        bits |= (low >> i & 15u) << 2 * i | (high >> i & 15u) << (2 * i + 4);
+    return bits;
+}
+
+TARGET size_t tl_scan_avx2(tl_filter filter, const uint8_t *data, size_t len, size_t pos, size_t last, tl_roll *roll,
+                           tl_hits *hits, unsigned room)
+{
+    const __m128i shift = _mm_cvtsi32_si128((int)filter.shift);
+    const __m256i length = _mm256_set1_epi16((short)len);
+    const __m256i constant = _mm256_set1_epi16((short)(len * TL_WEAK_OFFSET));
+    __m256i s1 = _mm256_set1_epi16((short)roll->s1), s2 = _mm256_set1_epi16((short)roll->s2);
+    for (; pos + 16 <= last; pos += 16) {
+        __m256i old = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(data + pos)));
+        __m256i new = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(data + pos + len)));
+        __m256i leaving = _mm256_add_epi16(_mm256_mullo_epi16(old, length), constant);
+        __m256i first = _mm256_add_epi16(s1, running(_mm256_sub_epi16(new, old)));
+        __m256i second = _mm256_add_epi16(s2, running(_mm256_sub_epi16(first, leaving)));
+        __m256i low = _mm256_unpacklo_epi16(first, second), high = _mm256_unpackhi_epi16(first, second);
+        unsigned low_hits = passing(filter, shift, low), high_hits = passing(filter, shift, high);
+        if (__builtin_expect((low_hits | high_hits) != 0, 0)) {
+            uint16_t firsts[16], seconds[16];
+            _mm256_storeu_si256((__m256i *)firsts, first);
+            _mm256_storeu_si256((__m256i *)seconds, second);
+            for (uint32_t left = in_order(low_hits, high_hits); left; left &= left - 1) {
+                unsigned at = (unsigned)__builtin_ctz(left);
+                *roll = (tl_roll){firsts[at], seconds[at]};
+                hits->pos[hits->count] = pos + at + 1;
+                hits->weak[hits->count++] = tl_value(*roll);
+                if (hits->count == room)
+                    return pos + at + 1;
+            }
+        }
+        s1 = last_lane(first);
+        s2 = last_lane(second);
+    }
+    *roll = (tl_roll){(uint16_t)_mm_cvtsi128_si32(_mm256_castsi256_si128(s1)),
+                      (uint16_t)_mm_cvtsi128_si32(_mm256_castsi256_si128(s2))};
+    return tl_scan_plain(filter, data, len, pos, last, roll, hits, room);
+}
+
+const tl_path tl_path_avx2 = {"avx2", 16, md4, weak, tl_scan_avx2};
+#endif

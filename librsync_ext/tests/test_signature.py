@@ -1,0 +1,113 @@
+"""Signatures are librsync's, byte for byte."""
+from __future__ import annotations
+
+import io
+import random
+
+import librsync_oracle as oracle
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tarragon_librsync
+
+needs_oracle = pytest.mark.skipif(not oracle.AVAILABLE, reason="librsync's shared library is not installed")
+
+
+def content(size: int, seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def test_the_examples_of_the_format_description_come_out(rsync):
+    assert rsync.signature(b"hello\n", 512).hex() == "7273013600000200000000080ad002d863481c78ae04c201"
+    assert rsync.signature(b"", 512).hex() == "727301360000020000000008"
+
+
+@needs_oracle
+@pytest.mark.parametrize("block_len", [1, 2, 55, 56, 63, 64, 65, 119, 120, 127, 128, 512, 700, 1024, 2048, 4097])
+def test_sizes_around_every_boundary_equal_librsync(rsync, block_len):
+    lanes = [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 65] if not rsync.slow else [1, 3]
+    for blocks in lanes:
+        for size in {blocks * block_len + off for off in (-1, 0, 1)}:
+            data = content(size)
+            assert oracle.signature(data, block_len) == rsync.signature(data, block_len), (size, block_len)
+
+
+@needs_oracle
+@settings(max_examples=60)
+@given(size=st.integers(0, 300_000), block_len=st.integers(1, 65_536), strong_len=st.integers(1, 16),
+       cut=st.integers(1, 100_000), seed=st.integers(0, 9))
+def test_any_length_cut_and_sum_equal_librsync(rsync, size, block_len, strong_len, cut, seed):
+    if rsync.slow:
+        size = size % 3000
+    block_len = block_len if size // block_len < 20_000 else 512
+    data = content(size, seed)
+    assert oracle.signature(data, block_len, strong_len) == rsync.signature(data, block_len, strong_len, cut)
+
+
+@pytest.mark.parametrize("fill", [b"\0", b"\xff", b"\x80"])
+@needs_oracle
+def test_extreme_bytes_do_not_overflow_any_lane(rsync, fill):
+    for block_len in (64, 512, 65_536):
+        data = fill * (4 * block_len + 5 if not rsync.slow else 700)
+        assert oracle.signature(data, block_len) == rsync.signature(data, block_len)
+
+
+def test_parts_without_header_join_to_the_whole(rsync):
+    data = content(5000)
+    first, second = rsync.Signer(512), rsync.Signer(512, header=False)
+    joined = first.update(data[:1024]) + first.finish() + second.update(data[1024:]) + second.finish()
+    assert rsync.signature(data, 512) == joined
+
+
+def test_any_bytes_like_is_taken(rsync):
+    data = content(3000)
+    for given_ in (bytearray(data), memoryview(data), memoryview(data).cast("I")):
+        assert rsync.signature(data, 512) == rsync.Signer(512).update(given_) + _rest(rsync, given_)
+
+
+def _rest(rsync, data) -> bytes:
+    signer = rsync.Signer(512)
+    first = signer.update(data)
+    return (first + signer.finish())[len(first):]
+
+
+def test_the_batch_gives_what_single_calls_give(rsync):
+    rng = random.Random(4)
+    sizes = [0, 1, 511, 512, 513, 3000] + [rng.randrange(0, 6000) for _ in range(300 if not rsync.slow else 3)]
+    buffers = [content(size, size) for size in sizes]
+    lens = [rng.choice([512, 512, 512, 1024, 700, 64]) for _ in sizes]
+    expected = [rsync.signature(data, block_len) for data, block_len in zip(buffers, lens)]
+    assert expected == rsync.signatures(buffers, lens)
+
+
+@pytest.mark.parametrize("block_len, strong_len", [(0, 8), (-1, 8), (1 << 27, 8), (512, 0), (512, 17)])
+def test_impossible_lengths_are_refused(rsync, block_len, strong_len):
+    with pytest.raises(ValueError):
+        rsync.Signer(block_len, strong_len)
+
+
+def test_nothing_follows_finish(rsync):
+    signer = rsync.Signer(512)
+    signer.finish()
+    with pytest.raises(ValueError):
+        signer.update(b"x")
+
+
+@pytest.mark.parametrize("size, length, limited", [
+    (0, 512, 512), (263168, 512, 512), (263169, 1024, 1024), (1050624, 1024, 1024),
+    (5_000_000, 2560, 2048), (20_000_000, 4608, 2048), (100_000_000, 10240, 2048),
+])
+def test_block_lengths_follow_the_rule_of_duplicity(size, length, limited):
+    assert (length, limited) == (tarragon_librsync.block_length(size), tarragon_librsync.block_length(size, 2048))
+
+
+def test_a_limit_is_rounded_up():
+    assert 1024 == tarragon_librsync.block_length(10**9, 513)
+
+
+def test_a_stream_is_signed_in_pieces():
+    data = content(3_000_000 if tarragon_librsync.KERNEL != "python" else 3000)
+    sums = tarragon_librsync.Signer(2048)
+    expected = sums.update(data) + sums.finish()
+    assert expected == tarragon_librsync.signature(io.BytesIO(data), 2048)

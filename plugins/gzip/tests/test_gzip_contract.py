@@ -1,0 +1,5 @@
+from tarragon_testkit import CompressorContract
+
+
+class TestGzip(CompressorContract):
+    name = "gzip"

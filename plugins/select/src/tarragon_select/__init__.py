@@ -1,0 +1,1 @@
+"""File selection: what of a source is backed up, compared or restored."""

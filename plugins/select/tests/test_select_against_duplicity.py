@@ -1,0 +1,409 @@
+"""The same selections, made by duplicity 3.2.1 and by us, over one tree.
+
+Set TARRAGON_DUPLICITY to the program; TARRAGON_SELECTIONS to the number of generated selections (25), and
+TARRAGON_SELECTION_SEED to the number of the first of them, to look at others than last time.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+import random
+import re
+import stat
+import subprocess
+import tarfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tarragon.api import CHR, DIR, FIFO, REG, SYM, Entry, FilterMode, UserError, Verdict
+from tarragon.clock import parse_time
+from tarragon.source.select import Selection, selection, switches
+from tarragon_select import plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DUPLICITY = os.environ.get("TARRAGON_DUPLICITY", "")
+COUNT = int(os.environ.get("TARRAGON_SELECTIONS", "25"))
+SEED = int(os.environ.get("TARRAGON_SELECTION_SEED", "0"))
+pytestmark = pytest.mark.skipif(not DUPLICITY, reason="TARRAGON_DUPLICITY does not name duplicity 3.2.1")
+
+FOLDERS = ["emp", "b/emp", "[a", "old/emp"]
+FILES = (
+    """
+    top Top TOP.TXT a b/c/d/e/f b/c/x b/c2/d/x b/x b/skip bb/c/d B/C/D/x cc/c/c/c old/1 old/2 old/keep/1
+    é É.txt [a/b]x [a]b x[!]y *star qu?st a_b/c a-b/c ab/c ab/cc/c s S ſ i I K ignorecase:x
+    .hidden/x .hidden/.x deep/deep/deep/deep/x deep/x
+""".split()
+    + ["a b/c d", " lead/x ", "new\nline/x", "'quoted'", "+ plus", "#hash", "-dash"]
+)
+BYTE_FILES = [b"\xff\xfe", b"b/\xe9t\xe9", b"b\xe9/x"]
+KINDS = {stat.S_IFREG: REG, stat.S_IFDIR: DIR, stat.S_IFLNK: SYM, stat.S_IFIFO: FIFO, stat.S_IFCHR: CHR}
+NOW = int(time.time())
+
+
+class Case(NamedTuple):
+    """A command line: selection options, the lists that they name (as ``@0``), and a source."""
+
+    words: tuple[tuple[str, str | None], ...]
+    lists: tuple[bytes, ...] = ()
+    source: str = "src"
+    null_separator: bool = False
+
+    def line(self, place: Path, folder: Path) -> list[str]:
+        """The words of the command line; the lists are written into ``folder``."""
+        found = ["--null-separator"] if self.null_separator else []
+        for option, argument in self.named(place, folder):
+            found.append(f"--{option}" if argument is None else f"--{option}={argument}")
+        return found
+
+    def named(self, place: Path, folder: Path) -> list[tuple[str, str | None]]:
+        """The selection options with the names of lists in place of ``@0``, and ``place`` in place of ``@/``."""
+        for number, text in enumerate(self.lists):
+            (folder / str(number)).write_bytes(text.replace(b"@/", b"%s/" % os.fsencode(place)))
+        in_list = ("include-filelist", "exclude-filelist", "files-from")
+        found: list[tuple[str, str | None]] = []
+        for option, argument in self.words:
+            if argument is not None:
+                argument = str(folder / argument[1:]) if option in in_list else argument.replace("@/", f"{place}/")
+            found.append((option, argument))
+        return found
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the tree as ``src``."""
+    found = tmp_path_factory.mktemp("selection")
+    root = os.fsencode(found) + b"/src/"
+    for folder in FOLDERS:
+        os.makedirs(root + folder.encode(), exist_ok=True)
+    for number, name in enumerate([*map(os.fsencode, FILES), *BYTE_FILES]):
+        os.makedirs(os.path.dirname(root + name), exist_ok=True)
+        with open(root + name, "wb"):
+            pass
+        os.utime(root + name, (0, 1_000_000_000 + number * 10_000_000))
+    os.symlink("b", root + b"link")
+    os.symlink("nowhere", root + b"cc/skip")
+    os.mkfifo(root + b"fifo")
+    try:
+        os.mknod(root + b"null", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    except PermissionError:
+        pass  # only root may: then no case sees a device
+    return found
+
+
+def theirs(case: Case, place: Path, folder: Path) -> list[bytes] | int:
+    """What duplicity stores, from the signatures of a full backup; its exit status when it refuses."""
+    source = case.source.replace("@", str(place))
+    command = [DUPLICITY, "full", "--no-encryption", "--no-print-statistics", "--allow-source-mismatch", "-v1"]
+    command += [
+        f"--archive-dir={folder}/cache",
+        f"--tempdir={folder}",
+        *case.line(place, folder),
+        source,
+        f"file://{folder}/to",
+    ]
+    ended = subprocess.run(command, cwd=place, capture_output=True, timeout=60)
+    if ended.returncode:
+        return ended.returncode
+    (signatures,) = (folder / "to").glob("*.sigtar.gz")
+    with (
+        gzip.open(signatures) as packed,
+        tarfile.open(fileobj=packed, encoding="utf-8", errors="surrogateescape") as tar,
+    ):
+        return sorted(os.fsencode(member.name.partition("/")[2]) for member in tar)
+
+
+def ours(case: Case, place: Path, folder: Path) -> list[bytes] | int:
+    """What we would store; the exit status when we refuse."""
+    source = os.fsencode(case.source.replace("@", str(place)))
+    before = os.getcwd()
+    os.chdir(place)
+    try:
+        return sorted(selected(source, chosen(case, source, place, folder)))
+    except UserError as err:
+        return err.exit_code
+    finally:
+        os.chdir(before)
+
+
+def chosen(case: Case, source: bytes, place: Path, folder: Path) -> Selection:
+    context = SimpleNamespace(log=logging.getLogger("select"), now=NOW, parse_time=lambda text: parse_time(text, NOW))
+    named = case.named(place, folder)
+    from_list = [word for word in named if word[0] == "files-from"]  # an option that is stored: the last counts
+    return selection(
+        [word for word in named if word not in from_list[:-1]],
+        switches(plugin.OPTIONS),
+        lambda option, argument, mode: plugin.make_filter(option, argument, mode, source, context),
+        FilterMode(null_separator=case.null_separator),
+    )
+
+
+def selected(source: bytes, chosen: Selection) -> Iterator[bytes]:
+    """A walk that stores nothing: the paths that it would store."""
+    yield b""
+
+    def below(path: bytes) -> list[bytes]:
+        found: list[bytes] = []
+        for name in sorted(os.listdir(os.path.join(source, path))):
+            one = path + b"/" + name if path else name
+            st = os.lstat(os.path.join(source, one))
+            entry = Entry(one, KINDS[stat.S_IFMT(st.st_mode)], mtime=int(st.st_mtime), on_device=st.st_dev)
+            verdict = chosen.verdict(entry)
+            if verdict is Verdict.EXCLUDE:
+                continue
+            inside = below(one) if entry.kind == DIR else []
+            if inside or verdict is Verdict.INCLUDE:
+                found += [one, *inside]
+        return found
+
+    yield from below(b"")
+
+
+def assert_same(case: Case, place: Path, folder: Path) -> None:
+    wanted, got = theirs(case, place, folder), ours(case, place, folder)
+    if wanted != got:
+        if isinstance(wanted, int) or isinstance(got, int):
+            pytest.fail(f"{case}\nduplicity: {wanted}\nours: {got}")
+        pytest.fail(
+            f"{case}\nduplicity only: {sorted(set(wanted) - set(got))}\nours only: {sorted(set(got) - set(wanted))}"
+        )
+
+
+def case_of(*words: str, source: str = "src", lists: tuple[bytes, ...] = (), null_separator: bool = False) -> Case:
+    """``"exclude=src/b"`` is ``("exclude", "src/b")``; ``"filter-literal"`` has no argument."""
+    split = (word.partition("=") for word in words)
+    return Case(
+        tuple((option, value if sign else None) for option, sign, value in split), lists, source, null_separator
+    )
+
+
+CORNERS = [
+    # All of one kind in one run, where the exit status of one does not hide the others.
+    case_of("include=src/b/**/x", "include=src/emp/nothing", "exclude=src/b", "exclude=src/emp", "exclude=src/ab/"),
+    case_of(
+        "exclude=src/[]]",
+        "exclude=src/[a",
+        "exclude=src/[[]a[]]b",
+        "exclude=src/[*]star",
+        "exclude=src/?[!]y",
+        "exclude=**[-_]b",
+    ),
+    case_of("include=src/b/c/**/", "include=src/deep**/x/", "exclude=src/deep", "exclude=src/b"),
+    case_of("filter-ignorecase", "exclude=SRC/b/C", "exclude=src/[h-j]", "filter-literal", "exclude=SRC/S"),
+    case_of("exclude-if-present=skip", "include=src/b/c", "exclude=src/old", "exclude-if-present=keep"),
+    case_of("include=src/b", "exclude-if-present=skip"),
+    case_of(
+        "files-from=@0", "include=src/b/c", "exclude=src/b", lists=(b"b/c/d/e/f\nb/x\nemp/nothing\ndeep\n+ plus\n",)
+    ),
+    case_of(
+        "exclude-filelist=@0", lists=(b"+ src/b/c\n'src/a b'\n#\n- src/b\n\nsrc/ ab\n\"src/ lead\"\r\nsrc/old/**\n",)
+    ),
+    case_of("exclude-filelist=@0", source="@/src", lists=(b"**/x\n/\n",)),
+    case_of("exclude-device-files", "exclude-older-than=2010-01-01", "exclude-other-filesystems"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(CORNERS)))
+def test_a_corner_of_the_rules_is_selected_as_by_duplicity(number: int, place: Path, tmp_path: Path) -> None:
+    assert_same(CORNERS[number], place, tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(SEED, SEED + COUNT))
+def test_a_generated_selection_is_the_same_as_by_duplicity(seed: int, place: Path, tmp_path: Path) -> None:
+    assert_same(Generator(seed).case(), place, tmp_path)
+
+
+class Generator:
+    """Selections that have something to do with the tree."""
+
+    SOURCES = ("src",) * 6 + ("@/src",) * 2 + ("src/", "./src", "src/b", "@/src/../src")
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.lists: list[bytes] = []
+        self.source = self.random.choice(self.SOURCES)
+        self.syntax = "globbing"
+
+    def case(self) -> Case:
+        count = self.random.choice((1, 1, 2, 2, 3, 3, 4, 5, 7))
+        words: list[tuple[str, str | None]] = []
+        for number in range(count):
+            if self.random.random() < 0.12:
+                words.append((self.switch(), None))
+            words.append(self.condition("exclude" if number == count - 1 and self.random.random() < 0.9 else None))
+        null_separator = bool(self.lists) and self.random.random() < 0.2
+        lists = tuple(text.replace(b"\n", b"\0") if null_separator else text for text in self.lists)
+        return Case(tuple(words), lists, self.source, null_separator)
+
+    def switch(self) -> str:
+        found = self.random.choice(
+            [f"filter-{word}" for word in "globbing literal literal regexp ignorecase ignorecase strictcase".split()]
+        )
+        if found in ("filter-globbing", "filter-literal", "filter-regexp"):
+            self.syntax = found.partition("-")[2]
+        return found
+
+    def condition(self, sense: str | None) -> tuple[str, str | None]:
+        kind = self.random.random()
+        sense = sense or self.random.choice(("include", "exclude"))
+        if kind < 0.62:
+            return sense, self.pattern()
+        if kind < 0.72:
+            return f"{sense}-regexp", self.regexp()
+        if kind < 0.86:
+            self.lists.append(b"\n".join(self.line(sense) for _ in range(self.random.randint(1, 5))))
+            return f"{sense}-filelist", f"@{len(self.lists) - 1}"
+        if kind < 0.90:
+            return "exclude-if-present", self.random.choice(("x", "skip", "c", "d", "emp", "f", "nothing"))
+        if kind < 0.93:
+            return "exclude-older-than", self.random.choice(
+                ("2005-01-01", "now", "20080101T000000Z", "1200000000", "1W")
+            )
+        if kind < 0.95:
+            return "exclude-device-files", None
+        if kind < 0.97 or "/" in self.source.strip("./"):
+            # --files-from of duplicity finds nothing below a source of several components.
+            return "exclude-other-filesystems", None
+        self.lists.append("\n".join(self.random.sample(self.paths(utf8=True), 4)).encode())
+        return "files-from", f"@{len(self.lists) - 1}"
+
+    def line(self, sense: str) -> bytes:
+        text = self.pattern(utf8=True).replace("\n", "?")
+        mark = self.random.choice(("", "", "", "+ ", "- "))
+        if self.random.random() < 0.15:
+            text = f"{mark}'{text}'"
+        elif text.strip() == text and text[0] not in "#+-\"'":
+            text = mark + text
+        else:
+            text = mark + f'"{text}"'
+        return (
+            self.random.choice(("", "", " ", "\t")).encode()
+            + text.encode()
+            + self.random.choice((b"", b" ", b"\n#x", b"\n"))
+        )
+
+    def paths(self, *, utf8: bool) -> list[str]:
+        """Everything in the tree, relative to the source."""
+        names = FILES + FOLDERS if utf8 else FILES + FOLDERS + [os.fsdecode(name) for name in BYTE_FILES]
+        every = {"/".join(name.split("/")[:count]) for name in names for count in range(1, 6)} | {
+            "link",
+            "null",
+            "cc/skip",
+        }
+        inside = "b/" if self.source == "src/b" else ""
+        return sorted(
+            name[len(inside) :] for name in every if name.startswith(inside) and name != inside and "\n" not in name
+        )
+
+    def root(self) -> str:
+        return {"src/": "src", "./src": "src"}.get(self.source, self.source)
+
+    def pattern(self, *, utf8: bool = False) -> str:
+        if self.syntax == "regexp":
+            return self.regexp()
+        path = f"{self.root()}/{self.random.choice(self.paths(utf8=utf8))}"
+        if self.syntax == "literal":
+            return path + self.random.choice(("", "", "/", "/nothing"))
+        return self.glob(path)
+
+    def glob(self, path: str) -> str:
+        lead = ""
+        if self.random.random() < 0.25:
+            path, lead = path.partition("/")[2] if not path.startswith("@") else path[6:], "**"
+            lead += self.random.choice(("/", "", "/"))
+        parts = path.split("/")
+        for at in range(len(parts)):
+            if parts[at] != "@" and self.random.random() < (0.5 if at or lead else 0.1):
+                parts[at] = self.worn(parts[at])
+        if len(parts) > 2 and self.random.random() < 0.2:
+            del parts[self.random.randrange(1, len(parts) - 1)]
+        found = lead + "/".join(parts) + self.random.choice(("",) * 6 + ("/", "/", "/**", "/*", "**", "/nothing"))
+        if self.random.random() < 0.1 and "@" not in found:
+            return self.random.choice(("ignorecase:", "IgnoreCase:")) + found.swapcase()
+        return found
+
+    def worn(self, name: str) -> str:
+        """A glob that has something to do with ``name``."""
+        at = self.random.randrange(len(name)) if name else 0
+        head, char, tail = name[:at], name[at : at + 1], name[at + 1 :]
+        return self.random.choice(
+            (
+                "*", "*", "**", "**", f"{head}*", f"*{tail}", f"{head}*{tail}", f"{head}**{tail}", f"{head}?{tail}", f"{head}?{tail}",
+                f"{head}[{char}]{tail}", f"{head}[!{char}]{tail}", f"{head}[^z]{tail}", f"{head}[a-z]{tail}", f"{head}[{char}", f"[]{char}]{tail}",
+                f"{head}[!{char}]*{tail}*", f"*{char}*", f"**{char}*{char}**", f"{head}[/{char}]{tail}", "?*", "*?", "***", f"{head}***{tail}", f"{head}[",
+            )
+        )  # fmt: skip
+
+    def regexp(self) -> str:
+        path = self.random.choice(self.paths(utf8=True))
+        piece = re.escape(self.random.choice(path.split("/")))
+        return self.random.choice(
+            (
+                f"/{piece}$",
+                piece,
+                f"^src/{piece}",
+                f"{piece}/",
+                f"/.{piece[1:] or 'x'}$",
+                f"(?i){piece}",
+                "/x$",
+                "[0-9]",
+                "/[A-Z]",
+            )
+        )
+
+
+RESTORES = [
+    case_of("exclude=././b/c", "include=./b", "exclude=**/x", "exclude=ignorecase:./TOP"),
+    case_of("include=**/d", "exclude-regexp=^b$", "exclude=deep/"),
+    case_of("filter-literal", "include=./b/c2", "exclude=b", "filter-regexp", "exclude=^old/[12]", "exclude=/b"),
+    case_of("exclude-filelist=@0", lists=(b"+ ./b/c/d\n- b\n'./[[]a]'\n*p\n",)),
+    case_of("exclude=b/../top"),
+    case_of("exclude=/b"),
+    case_of("exclude-if-present=x"),
+    case_of("exclude-older-than=2005-01-01"),
+]
+
+
+@pytest.fixture(scope="module")
+def backup(place: Path) -> Path:
+    """A backup of the tree."""
+    command = [DUPLICITY, "full", "--no-encryption", "-v0", f"--archive-dir={place}/cache", "src", f"file://{place}/to"]
+    subprocess.run(command, cwd=place, check=True, capture_output=True, timeout=60)
+    return place
+
+
+@pytest.mark.parametrize("number", range(len(RESTORES)))
+def test_a_restore_takes_what_duplicity_takes(number: int, backup: Path, tmp_path: Path) -> None:
+    case = RESTORES[number]
+    into = tmp_path / "restored"
+    command = [
+        DUPLICITY,
+        "restore",
+        "--no-encryption",
+        "-v0",
+        f"--archive-dir={backup}/cache",
+        *case.line(backup, tmp_path),
+    ]
+    ended = subprocess.run([*command, f"file://{backup}/to", str(into)], capture_output=True, timeout=60)
+    try:
+        context = SimpleNamespace(
+            log=logging.getLogger("select"), now=NOW, parse_time=lambda text: parse_time(text, NOW)
+        )
+        chosen = selection(
+            case.named(backup, tmp_path),
+            switches(plugin.OPTIONS),
+            lambda option, argument, mode: plugin.make_filter(option, argument, mode, b"", context),
+            FilterMode(for_archive=True),
+        )
+    except UserError as err:
+        assert ended.returncode == err.exit_code
+        return
+    restored = sorted(selected(os.fsencode(into), Selection()))
+    assert restored == sorted(selected(os.fsencode(backup) + b"/src", chosen))

@@ -1,0 +1,507 @@
+"""The promises of a backend, one function each; the name is the promise. No pytest here: anything may run them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from tarragon.api import Backend, Capability, NotFound, ObjectInfo, Role, TarragonError, Unsupported
+
+from .fakes import BytesSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Promise = TypeVar("Promise", bound=Callable[[Any], None])
+
+NAMES = (
+    "duplicity-full.20231114T221320Z.vol1.difftar.gz",
+    "duplicity-full.20231114T221320Z.vol1000.difftar.gpg",
+    "duplicity-inc.20231114T221320Z.to.20231115T221320Z.manifest.gpg",
+    "duplicity-full-signatures.20231114T221320Z.sigtar.gz",
+    "duplicity-full.2023-11-14T22:13:20+01:00.vol7.difftar",
+    "duplicity-full.20231114T221320Z.vol1.difftar.gz.vol000+01.par2",
+    "my.host-duplicity-full.20231114T221320Z.jsonstat.gz",
+    "a_b=c,d ~!@#$%^&()[]{};'-tarragon.sums.20231114T221320Z.json.gz",
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise. It is asked only of backends that claim ``needs``, and not of those that claim ``lacks``."""
+
+    name: str
+    run: Callable[[Any], None]
+    needs: Capability = Capability.NONE
+    lacks: Capability = Capability.NONE
+
+    def skip_reason(self, claimed: Capability) -> str:
+        """Why this is no promise of a backend with these capabilities; "" when it is one."""
+        if self.needs & ~claimed:
+            return f"{self.needs & ~claimed} is not claimed"
+        if self.lacks & claimed:
+            return f"{self.lacks & claimed} is claimed"
+        return ""
+
+
+@dataclass
+class Contract:
+    """The checks of one kind of plugin, in the order of their definition."""
+
+    checks: list[Check] = field(default_factory=list)
+
+    def check(
+        self, *, needs: Capability = Capability.NONE, lacks: Capability = Capability.NONE
+    ) -> Callable[[Promise], Promise]:
+        """Make a function a promise of this contract."""
+
+        def add(promise: Promise) -> Promise:
+            self.checks.append(Check(promise.__name__, promise, needs, lacks))
+            return promise
+
+        return add
+
+
+class Harness:
+    """A store under test, and the short words the checks are written in.
+
+    ``open`` connects anew to the same store. ``settle_s``: how late a change may be seen. ``small``: bytes cost money.
+    ``many``: more objects than one page of a listing. What was put is deleted at close.
+    """
+
+    def __init__(
+        self, open: Callable[[], Backend], *, settle_s: float = 0, small: bool = False, many: int = 1200
+    ) -> None:
+        self._open, self.settle_s, self.small, self.many = open, settle_s, small, many
+        self._connections: list[Backend] = []
+        self._made: set[str] = set()
+        self._salt = random.randbytes(4).hex()
+        self.backend = self.connect()
+
+    def connect(self) -> Backend:
+        """A connection of its own to the same store."""
+        self._connections.append(self._open())
+        return self._connections[-1]
+
+    def name(self, word: str = "") -> str:
+        """A name that is new in this store."""
+        name = f"duplicity-{self._salt}-{len(self._made)}{word}.difftar"
+        self._made.add(name)
+        return name
+
+    def put(self, data: bytes, name: str = "", role: Role = Role.VOLUME, backend: Backend | None = None) -> str:
+        """Store bytes; the name, a new one unless given."""
+        name = name or self.name()
+        self._made.add(name)
+        (backend or self.backend).put(name, BytesSource(data), role)
+        return name
+
+    def read(self, name: str, start: int = 0, stop: int | None = None, backend: Backend | None = None) -> bytes:
+        with closing((backend or self.backend).read(name, start, stop)) as stream:
+            return _drained(stream)
+
+    def names(self, prefix: str = "", backend: Backend | None = None) -> set[str]:
+        """The listed names that are of this test."""
+        return {info.name for info in (backend or self.backend).list(prefix)} & self._made
+
+    def eventually(self, holds: Callable[[], object]) -> bool:
+        """Whether something holds, now or before the store has settled."""
+        until = time.monotonic() + self.settle_s
+        while not holds():
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def close(self) -> None:
+        """Delete what was put, and let go of all connections."""
+        self.backend.delete_many(sorted(self._made))
+        for connection in self._connections:
+            connection.close()
+
+
+def _drained(stream: BinaryIO) -> bytes:
+    """All there is, also from streams that give less than was asked for."""
+    pieces = []
+    while piece := stream.read(1 << 20):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+class BrokenSource(BytesSource):
+    """A source that fails half way."""
+
+    def open(self) -> BinaryIO:
+        return io.BufferedReader(_HalfReader(self.data))
+
+    @contextmanager
+    def as_file(self) -> Iterator[Path]:
+        raise OSError("the source broke")
+        yield
+
+
+class _HalfReader(io.RawIOBase):
+    def __init__(self, data: bytes) -> None:
+        self._left = data[: len(data) // 2]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        if not self._left:
+            raise OSError("the source broke")
+        size = min(len(buffer), len(self._left))
+        buffer[:size], self._left = self._left[:size], self._left[size:]
+        return size
+
+
+def raises(
+    kind: type[BaseException] | tuple[type[BaseException], ...], call: Callable[..., object], *args: object
+) -> BaseException:
+    """The exception of that kind that ``call(*args)`` must raise."""
+    try:
+        answer = call(*args)
+    except kind as err:
+        return err
+    raise AssertionError(f"no {kind}, but {answer!r:.80}")
+
+
+BACKEND = Contract()
+check = BACKEND.check
+
+
+@check()
+def it_says_what_it_can_do(h: Harness) -> None:
+    assert isinstance(h.backend.capabilities, Capability)
+    assert isinstance(h.backend.max_parallel, int)
+    assert h.backend.max_parallel >= 1
+
+
+@check()
+def an_empty_object_comes_back_empty(h: Harness) -> None:
+    name = h.put(b"")
+    assert h.eventually(lambda: name in h.names())
+    assert h.read(name) == b""
+
+
+@check()
+def one_byte_comes_back(h: Harness) -> None:
+    assert h.read(h.put(b"\n")) == b"\n"
+
+
+@check()
+def every_byte_comes_back_as_it_was(h: Harness) -> None:
+    data = bytes(range(256)) + b"\r\n\n\r\x1a\0" * 50
+    assert h.read(h.put(data)) == data
+
+
+@check()
+def eight_mebibytes_come_back(h: Harness) -> None:
+    data = random.Random(8).randbytes((1 if h.small else 8) << 20)
+    assert hashlib.sha1(h.read(h.put(data))).digest() == hashlib.sha1(data).digest()
+
+
+@check()
+def a_put_replaces_what_was_there(h: Harness) -> None:
+    name = h.put(b"a longer old object")
+    h.put(b"new", name)
+    assert h.eventually(lambda: h.read(name) == b"new")
+    assert [info.name for info in h.backend.list(name)] == [name]
+
+
+@check()
+def every_role_can_be_stored(h: Harness) -> None:
+    for role in Role:
+        assert h.read(h.put(role.value.encode(), role=role)) == role.value.encode()
+
+
+@check()
+def one_source_can_be_stored_twice(h: Harness) -> None:
+    source, names = BytesSource(b"again"), (h.name(), h.name())
+    for name in names:
+        h.backend.put(name, source, Role.VOLUME)
+    assert [h.read(name) for name in names] == [b"again", b"again"]
+
+
+@check()
+def storing_one_source_under_one_name_twice_leaves_one_object(h: Harness) -> None:
+    source, name = BytesSource(b"again"), h.name()
+    before = {info.name for info in h.backend.list()}
+    for _ in range(2):
+        h.backend.put(name, source, Role.VOLUME)
+    assert h.eventually(lambda: {info.name for info in h.backend.list()} == before | {name})
+
+
+@check()
+def names_that_duplicity_makes_come_back(h: Harness) -> None:
+    for name in NAMES:
+        h.put(name.encode(), name)
+    assert h.eventually(lambda: h.names() == set(NAMES))
+    assert [h.read(name).decode() for name in NAMES] == list(NAMES)
+
+
+@check()
+def names_differ_by_letter_case(h: Harness) -> None:
+    name = h.put(b"lower")
+    h.put(b"upper", name.upper())
+    assert (h.read(name), h.read(name.upper())) == (b"lower", b"upper")
+
+
+@check()
+def a_listing_gives_object_infos(h: Harness) -> None:
+    name = h.put(b"x")
+    assert h.eventually(lambda: name in h.names())
+    assert all(isinstance(info, ObjectInfo) for info in h.backend.list())
+
+
+@check()
+def a_prefix_narrows_the_listing(h: Harness) -> None:
+    name, longer, other = h.put(b"1"), "", h.put(b"3", h.name("other"))
+    longer = h.put(b"2", name + ".par2")
+    assert h.eventually(lambda: h.names(name) == {name, longer})
+    assert h.names() >= {name, longer, other}
+
+
+@check()
+def a_prefix_that_nothing_has_lists_nothing(h: Harness) -> None:
+    h.put(b"x")
+    assert list(h.backend.list("no-such-prefix-")) == []
+
+
+@check()
+def a_listing_tells_every_one_of_many_objects_once(h: Harness) -> None:
+    names = {h.put(b"", h.name(f"-{number}")) for number in range(h.many)}
+    assert h.eventually(lambda: h.names() >= names)
+    listed = [info.name for info in h.backend.list()]
+    assert len(listed) == len(set(listed))
+
+
+def _is_listed(h: Harness, name: str) -> bool:
+    return name in h.names()
+
+
+@check(needs=Capability.SIZES)
+def sizes_are_told(h: Harness) -> None:
+    for size in (0, 1, 70_000):
+        name = h.put(bytes(size))
+        assert h.eventually(partial(_is_listed, h, name))
+        assert [info.size for info in h.backend.list(name)] == [size]
+        assert h.backend.stat(name).size == size
+
+
+@check(needs=Capability.DIGESTS)
+def the_digest_is_that_of_the_bytes(h: Harness) -> None:
+    info = h.backend.stat(h.put(b"digest me"))
+    sums = {"sha1:" + hashlib.sha1(b"digest me").hexdigest(), "md5:" + hashlib.md5(b"digest me").hexdigest()}
+    assert info.digest in sums
+
+
+@check()
+def stat_tells_of_the_object_itself_and_not_of_one_with_a_longer_name(h: Harness) -> None:
+    name = h.name()
+    h.put(b"longer", name + ".more")
+    raises(NotFound, lambda: h.backend.stat(name))
+    assert h.backend.stat(name + ".more").name == name + ".more"
+
+
+@check()
+def reading_what_is_not_there_is_not_found(h: Harness) -> None:
+    raises(NotFound, lambda: h.read(h.name()))
+
+
+@check()
+def deleting_what_is_not_there_is_not_found(h: Harness) -> None:
+    raises(NotFound, lambda: h.backend.delete(h.name()))
+
+
+@check()
+def what_is_deleted_is_gone(h: Harness) -> None:
+    name, kept = h.put(b"x"), h.put(b"kept")
+    h.backend.delete(name)
+    assert h.eventually(lambda: name not in h.names())
+    raises(NotFound, lambda: h.read(name))
+    assert h.read(kept) == b"kept"
+
+
+@check()
+def a_deleted_name_can_be_used_again(h: Harness) -> None:
+    name = h.put(b"old")
+    h.backend.delete(name)
+    h.put(b"new", name)
+    assert h.eventually(lambda: h.read(name) == b"new")
+
+
+@check()
+def many_are_deleted_at_once_and_missing_ones_are_no_error(h: Harness) -> None:
+    gone, kept = [h.put(b"x") for _ in range(3)], h.put(b"kept")
+    h.backend.delete_many([gone[0], h.name(), gone[1], gone[2]])
+    assert h.eventually(lambda: kept in h.names() and not h.names() & set(gone))
+
+
+@check()
+def deleting_nothing_is_no_error(h: Harness) -> None:
+    h.backend.delete_many([])
+
+
+@check()
+def a_second_connection_sees_the_object(h: Harness) -> None:
+    name, other = h.put(b"x"), h.connect()
+    assert h.eventually(lambda: name in h.names(backend=other))
+    assert h.read(name, backend=other) == b"x"
+
+
+@check()
+def a_second_connection_sees_what_was_replaced_and_deleted(h: Harness) -> None:
+    other, name, gone = h.connect(), h.put(b"old"), h.put(b"x")
+    h.names(backend=other)
+    h.put(b"new", name)
+    h.backend.delete(gone)
+    assert h.eventually(lambda: h.read(name, backend=other) == b"new")
+    assert h.eventually(lambda: gone not in h.names(backend=other))
+
+
+@check()
+def a_stream_gives_no_more_than_asked_for(h: Harness) -> None:
+    with closing(h.backend.read(h.put(b"0123456789"))) as stream:
+        assert b"0123456789".startswith(first := stream.read(4))
+        assert 0 < len(first) <= 4
+        assert first + _drained(stream) == b"0123456789"
+        assert stream.read(1) == b""
+
+
+@check()
+def a_stream_that_is_not_read_to_its_end_does_no_harm(h: Harness) -> None:
+    name = h.put(bytes(300_000))
+    with closing(h.backend.read(name)) as stream:
+        assert stream.read(10) != b""
+    assert len(h.read(name)) == 300_000
+
+
+@check(needs=Capability.RANGES)
+def a_range_starts_where_asked(h: Harness) -> None:
+    assert h.read(h.put(b"0123456789"), 4) == b"456789"
+
+
+@check(needs=Capability.RANGES)
+def a_range_ends_where_asked(h: Harness) -> None:
+    name = h.put(b"0123456789")
+    assert [h.read(name, *ends) for ends in ((4, 7), (0, 1), (9, 10), (3, 3))] == [b"456", b"0", b"9", b""]
+
+
+@check(needs=Capability.RANGES)
+def a_range_past_the_end_is_cut(h: Harness) -> None:
+    name = h.put(b"0123456789")
+    assert [h.read(name, *ends) for ends in ((8, 99), (10, 20))] == [b"89", b""]
+
+
+@check(needs=Capability.RENAME)
+def a_rename_moves_and_replaces(h: Harness) -> None:
+    old, new = h.put(b"moved"), h.put(b"replaced")
+    h.backend.rename(old, new)
+    assert h.eventually(lambda: h.read(new) == b"moved")
+    assert h.eventually(lambda: old not in h.names())
+
+
+@check(needs=Capability.RENAME)
+def renaming_what_is_not_there_is_not_found(h: Harness) -> None:
+    raises(NotFound, lambda: h.backend.rename(h.name(), h.name()))
+
+
+@check(lacks=Capability.RENAME)
+def a_rename_that_is_not_claimed_is_unsupported(h: Harness) -> None:
+    raises(Unsupported, lambda: h.backend.rename(h.put(b"x"), h.name()))
+
+
+@check(needs=Capability.EXCLUSIVE_PUT)
+def an_exclusive_put_does_not_replace(h: Harness) -> None:
+    name = h.name()
+    assert h.backend.put_new(name, BytesSource(b"first"), Role.OWN) is True
+    assert h.backend.put_new(name, BytesSource(b"second"), Role.OWN) is False
+    assert h.read(name) == b"first"
+
+
+@check(needs=Capability.EXCLUSIVE_PUT)
+def of_many_exclusive_puts_one_wins(h: Harness) -> None:
+    name, connections = h.name(), [h.connect() for _ in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        sources = [BytesSource(str(number).encode()) for number in range(6)]
+        won = list(
+            threads.map(lambda pair: pair[0].put_new(name, pair[1], Role.OWN), zip(connections, sources, strict=True))
+        )
+    assert sorted(won) == [False] * 5 + [True]
+    assert h.read(name) == str(won.index(True)).encode()
+
+
+@check(lacks=Capability.EXCLUSIVE_PUT)
+def an_exclusive_put_that_is_not_claimed_is_unsupported(h: Harness) -> None:
+    raises(Unsupported, lambda: h.backend.put_new(h.name(), BytesSource(b"x"), Role.OWN))
+
+
+@check(needs=Capability.THREADS)
+def one_connection_serves_several_threads(h: Harness) -> None:
+    objects = {h.name(): bytes([number]) * 50_000 for number in range(12)}
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda name: h.put(objects[name], name), objects))
+        assert dict(zip(objects, threads.map(h.read, objects), strict=True)) == objects
+
+
+@check()
+def connections_of_their_own_serve_several_threads(h: Harness) -> None:
+    connections = [h.connect() for _ in range(min(3, h.backend.max_parallel))]
+    names = [h.name() for _ in connections]
+    with ThreadPoolExecutor(len(connections)) as threads:
+        list(
+            threads.map(
+                lambda pair: h.put(pair[0].encode(), pair[0], backend=pair[1]), zip(names, connections, strict=True)
+            )
+        )
+    assert [h.read(name).decode() for name in names] == names
+
+
+@check(needs=Capability.ATOMIC_PUT)
+def a_put_that_fails_half_way_leaves_what_was_there(h: Harness) -> None:
+    name, new = h.put(b"old"), h.name()
+    for target in (name, new):
+        raises(Exception, h.backend.put, target, BrokenSource(bytes(200_000)), Role.VOLUME)
+    assert h.read(name) == b"old"
+    assert new not in h.names()
+
+
+@check()
+def only_cold_names_are_cold(h: Harness) -> None:
+    name = h.put(b"x")
+    assert h.backend.warm_up([name]) <= {name}
+
+
+@check()
+def it_works_after_a_reconnect(h: Harness) -> None:
+    name = h.put(b"x")
+    h.backend.reconnect()
+    assert h.read(name) == b"x"
+
+
+@check()
+def it_can_be_closed_twice(h: Harness) -> None:
+    backend = h.connect()
+    list(backend.list("none-"))
+    backend.close()
+    backend.close()
+
+
+@check()
+def whatever_goes_wrong_is_a_typed_error(h: Harness) -> None:
+    for name in ("n" * 5000, "a/b", "../a"):
+        with suppress(TarragonError):
+            h.backend.put(name, BytesSource(b"x"), Role.OWN)
+        with suppress(TarragonError):
+            h.read(name)
+        with suppress(TarragonError):
+            h.backend.delete(name)
