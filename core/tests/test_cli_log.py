@@ -104,9 +104,10 @@ def test_statistics_are_a_notice_and_list_entries_info_10(machine, capsys):
     log = make_log(0, machine=[machine])
     log.show("Errors 0")
     log.show("Sun Nov 22 03:03:40 2026 a", 10, ("20261122T020340Z", "'a'", "reg"))
-    assert [
-        line for line in machine.text.splitlines() if line and not line.startswith(". ")
-    ] == ["NOTICE 1", "INFO 10 20261122T020340Z 'a' reg"]
+    assert [line for line in machine.text.splitlines() if line and not line.startswith(". ")] == [
+        "NOTICE 1",
+        "INFO 10 20261122T020340Z 'a' reg",
+    ]
 
 
 def test_text_without_lines_is_not_shown_on_the_terminal(capsys):

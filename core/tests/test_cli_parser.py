@@ -8,7 +8,7 @@ import sys
 import pytest
 from stevedore import ExtensionManager
 from stevedore import _cache as stevedore_cache
-from tarragon.api import AmbiguousOption, BadOption, PluginError
+from tarragon.api import AmbiguousOption, BadOption, Option, PluginError
 from tarragon.cli.in_use import InUse, wanted
 from tarragon.cli.log import make_log
 from tarragon.cli.parser import CORE, grammar_of, parse, times_read
@@ -251,10 +251,15 @@ def test_options_can_be_sent_to_a_worker():
     assert {name: getattr(again, name) for name in again} == {name: getattr(options, name) for name in options}
 
 
-def test_a_plugin_that_comes_later_brings_its_defaults():
-    options = Options({"volsize": 3})
-    options.adopt(option for option, _ in CORE.values())
-    assert (options.volsize, options.timeout) == (3, 30)
+def test_the_default_of_a_flag_that_says_nothing_is_what_the_flag_changes():
+    flags = [
+        Option(flag="--fast", help="", action="flag"),
+        Option(flag="--no-slow", help="", action="flag", const=False, dest="slow"),
+        Option(flag="--mode", help="", action="flag", const="x", dest="mode"),
+        Option(flag="--word", help="", action="append"),
+        Option(flag="--pick", help="", action="select"),
+    ]
+    assert defaults(flags) == {"fast": False, "slow": True, "mode": None, "word": ()}
 
 
 def test_no_default_is_missing():

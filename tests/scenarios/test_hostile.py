@@ -7,6 +7,7 @@ program writes. Beside the target stands a folder that must be the same before a
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import threading
@@ -106,7 +107,7 @@ def test_no_entry_reaches_outside_the_target(trick: str, jail: Jail, program: Pr
     jail.forge.full([root(), *entries_that_climb(jail.outside)[trick], GOOD])
     answer = jail.restore(program, home)
     assert jail.is_unharmed(), answer
-    assert not [path for path in Path("/").glob("escaped*")]
+    assert not list(Path("/").glob("escaped*"))
 
 
 @pytest.mark.requirement("R1")
@@ -223,8 +224,7 @@ def test_setuid_of_another_owner_is_dropped_and_reported(jail: Jail, ours: Progr
     with home:
         answer = jail.restore(ours, home, prefix=prefix)
     assert stat.S_IMODE((jail.target / "su").stat().st_mode) == 0o755, answer
-    assert "su" in answer.text, answer
-    assert answer.status == NOT_RESTORED, answer
+    assert re.search(r"'su'.*set-?u(ser-)?id", answer.text, re.IGNORECASE), answer
 
 
 @pytest.mark.requirement("R41")

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 class Options:
     """Option values by attribute: ``options.volsize``.
 
-    ``options.action`` is the action word. ``owners`` says which package an option belongs to that is known but not in use; asking for it names that package.
+    ``options.action`` is the action word. ``owners`` says which package an option belongs to that is known but not in
+    use; asking for it names that package.
     """
 
     __slots__ = ("_owners", "_values")
 
-    _values: dict[str, Any]
+    _values: Mapping[str, Any]
     _owners: Mapping[str, str]
 
     def __init__(self, values: Mapping[str, Any], owners: Mapping[str, str] | None = None) -> None:
@@ -52,10 +53,6 @@ class Options:
 
     def __reduce__(self) -> tuple[type[Options], tuple[Mapping[str, Any], Mapping[str, str]]]:
         return Options, (self._values, self._owners)
-
-    def adopt(self, options: Iterable[Option]) -> None:
-        """Take in the defaults of a plugin that comes into use when the line has been read: a codec for an old set."""
-        self._values.update({name: value for name, value in defaults(options).items() if name not in self._values})
 
     def replaced(self, **values: Any) -> Options:
         """The same options with some values changed: for the core's own actions and for tests."""

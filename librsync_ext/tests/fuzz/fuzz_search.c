@@ -27,8 +27,8 @@ static text grown(const uint8_t *data, size_t size)
 {
     text made = {0};
     add(&made, data, size);
-    for (size_t i = 0; i + 3 < size && made.size < 200000; i += 4) {
-        size_t from = made.size * data[i] / 256, length = (size_t)data[i + 1] * data[i + 2];
+    for (size_t i = 0; i + 3 < size && made.size < 20000; i += 4) {
+        size_t from = made.size * data[i] / 256, length = (size_t)data[i + 1] * data[i + 2] / 8;
         if (length > made.size - from)
             length = made.size - from;
         uint8_t *copy = malloc(length + 1);

@@ -69,6 +69,9 @@ class Keyring:
 
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="tg", dir="/tmp"))
+        # A fifth of a second for each passphrase is what guessers should pay, not tests.
+        (self.home / "gpg.conf").write_text("s2k-count 1024\n")
+        (self.home / "gpg-agent.conf").write_text("s2k-count 1024\n")
         self.env = {"PATH": os.environ["PATH"], "HOME": str(self.home), "GNUPGHOME": str(self.home), "LC_ALL": "C"}
 
     def gpg(self, *words: str, passphrase: str = "", data: bytes | None = None, program: str = "gpg") -> bytes:

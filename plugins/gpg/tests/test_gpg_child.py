@@ -69,7 +69,7 @@ def test_a_program_that_hangs_while_keys_are_listed_is_ended(keyring: Keyring, t
 def test_a_pinentry_that_never_answers_is_not_waited_for(fresh: Keyring, tmp_path: Path) -> None:
     fresh.add("sign", "signpass")
     pinentry = fake_gpg(tmp_path, "exec sleep 1000")
-    (fresh.home / "gpg-agent.conf").write_text(f"pinentry-program {pinentry}\n")
+    (fresh.home / "gpg-agent.conf").write_text(f"s2k-count 1024\npinentry-program {pinentry}\n")
     fresh.forget()
     start = time.monotonic()
     with pytest.raises(Unresponsive, match="did nothing"):
@@ -84,7 +84,7 @@ def test_a_slow_gpg_that_goes_on_is_waited_for(keyring: Keyring, tmp_path: Path)
 
 
 def test_a_caller_that_takes_its_time_is_no_hang(keyring: Keyring) -> None:
-    cipher = make(keyring.context(env={"PASSPHRASE": "pw"}, gpg_options=["--s2k-count 1024"]), limit_s=2)
+    cipher = make(keyring.context(env={"PASSPHRASE": "pw"}), limit_s=2)
     with tempfile.TemporaryFile() as file:
         with cipher.sealing(file, Role.VOLUME) as writer:
             writer.write(PLAIN)

@@ -309,7 +309,7 @@ def test_a_backup_for_a_key_asks_for_nothing(keyring: Keyring) -> None:
 
 def test_one_passphrase_stands_in_for_the_other_when_the_signer_is_a_recipient(keyring: Keyring) -> None:
     keyring.forget()
-    options = {"encrypt_key": [ENC], "sign_key": "enc@example.invalid"}
+    options: dict[str, Any] = {"encrypt_key": [ENC], "sign_key": "enc@example.invalid"}
     message = sealed(make(keyring.context(env={"PASSPHRASE": "encpass"}, **options)), PLAIN)
     keyring.forget()
     assert (

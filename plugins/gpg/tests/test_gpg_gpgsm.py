@@ -16,7 +16,7 @@ from tarragon_gpg.gpgsm import GpgsmCipher
 from tarragon_gpg.make import make
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PLAIN = b"one line of many, and all alike\n" * 5000
@@ -91,9 +91,8 @@ def ber(tag: int, *parts: bytes) -> bytes:
     return bytes([tag, 0x80]) + b"".join(parts) + b"\0\0"
 
 
-def authenticated(tag: bytes, pack: object = der) -> bytes:
+def authenticated(tag: bytes, pack: Callable[..., bytes] = der) -> bytes:
     """AuthEnvelopedData without recipients, with a tag of any length."""
-    assert callable(pack)
     oid = bytes.fromhex("060b2a864886f70d0109100117")
     content = pack(0x30, bytes.fromhex("06092a864886f70d010701"), pack(0xA0, der(0x04, b"x" * 500), der(0x04, b"y")))
     message = pack(0x30, der(0x02, b"\0"), der(0x31), content, pack(0xA1, der(0x31)), der(0x04, tag))
@@ -104,7 +103,7 @@ def authenticated(tag: bytes, pack: object = der) -> bytes:
 @pytest.mark.parametrize("pack", [der, ber])
 @pytest.mark.parametrize("size", [0, 1, 4, 12, 15])
 def test_a_short_authentication_tag_is_refused_before_gpgsm_sees_the_message(
-    smime: Keyring, tmp_path: Path, size: int, pack: object
+    smime: Keyring, tmp_path: Path, size: int, pack: Callable[..., bytes]
 ) -> None:
     # A gpgsm that would say yes to everything.
     body = 'while [ "$1" != --status-fd ]; do shift; done; echo "[GNUPG:] DECRYPTION_OKAY" > /proc/self/fd/$2; echo yes'

@@ -364,6 +364,16 @@ def test_a_dry_run_tells_its_total_once_a_second_and_at_the_end(log, records):
     assert records.of(2) == [("30",), ("40",)]
 
 
+def test_ranges_of_a_large_file_count_as_they_come(log, records):
+    sink = SourceBytes(log, Clock())
+    for _ in range(2):
+        sink.record(Note("range", {"bytes": 500}))
+        sink.record(volume(7))
+    sink.record(FileSeen(b"a", "reg", "new", 1000))
+    sink.close(outcome())
+    assert records.of(2) == [("500",), ("1000",)]
+
+
 def progress(log, stream=None, rate=3):
     clock = Clock()
     return Progress(log, rate, clock, stream), clock

@@ -6,12 +6,14 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 from tarragon import __version__
 
-from .scan import Grammar, scan
+from .scan import Grammar, scan_into
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tarragon.record import RunLog
+
+    from .scan import Found
 
 TAKES = {
     "--verbosity": 1,
@@ -37,9 +39,13 @@ class First(NamedTuple):
     rest: list[str]
 
 
-def first_pass(words: Sequence[str]) -> First:
-    """Read the logging options. Raises AmbiguousOption, BadOption."""
-    found, rest = scan(words, Grammar(TAKES, TAKES))
+def first_pass(words: Sequence[str], found: list[Found]) -> list[str]:
+    """Collect the logging options; the line without them. Raises AmbiguousOption, BadOption."""
+    return scan_into(found, words, Grammar(TAKES, TAKES))
+
+
+def understood(found: Sequence[Found], rest: list[str]) -> First:
+    """What the logging options say. A bad line still gets the log that stands in front of its mistake."""
     last = dict(found)
     verbosity = [values[0] for flag, values in found if flag in ("--verbosity", "-v")]
     return First(

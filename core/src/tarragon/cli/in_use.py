@@ -84,12 +84,14 @@ class InUse:
         self._use("backend", scheme)
 
     def ask_all(self) -> None:
-        """Ask all installed plugins for options, though they are not in use; a broken one is left out, with a warning."""
+        """Ask all installed plugins for options, though not in use; a broken one is left out, with a warning."""
         if self._asked_all:
             return
         self._asked_all = True
         for kind in KINDS:
             for name in sorted(finder.names(kind)):
+                if kind == "filter" and f"--{name}" in self.options():
+                    continue  # its module has been asked: a package of filters has one name for each option
                 try:
                     module = finder.load(kind, name)
                 except TarragonError as err:

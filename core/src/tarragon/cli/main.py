@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .first import First, first_pass, open_log, version_line
+from .first import First, first_pass, open_log, understood, version_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tarragon.settings import Settings
 
     from .parser import Parsed
+    from .scan import Found
 
 #: Environment variables that hold secrets; their values never show.
 SECRETS = ("PASSPHRASE", "SIGN_PASSPHRASE", "BACKEND_PASSWORD", "FTP_PASSWORD", "IMAP_PASSWORD", "RSYNC_PASSWORD")
@@ -26,16 +27,16 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "tarragon", compat: b
     As ``prog`` "duplicity" only duplicity's own actions are action words; ``compat`` asks for its exit statuses.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    found: list[Found] = []
+    rest, wrong = words, None
     try:
-        first = first_pass(words)
+        rest = first_pass(words, found)
     except Exception as err:  # noqa: BLE001 - the one place that turns errors into an exit status
-        from .failure import answer
-        from .log import make_log
-
-        return answer(err, make_log(), prog=prog, compat=compat)
+        wrong = err
+    first = understood(found, rest)
     if first.version:
         return _say(version_line(prog))
-    return _logged(first, prog, compat)
+    return _logged(first, wrong, prog, compat)
 
 
 def _say(text: str) -> int:
@@ -45,11 +46,12 @@ def _say(text: str) -> int:
     return 0
 
 
-def _logged(first: First, prog: str, compat: bool) -> int:
-    """The run, with its log and its signals."""
+def _logged(first: First, wrong: Exception | None, prog: str, compat: bool) -> int:
+    """The run, with its log and its signals. ``wrong`` is what the first pass stumbled over."""
     from .failure import answer, asked_for_compat, interruptible  # with the api: --version does without
 
-    log, wrong = open_log(first)
+    log, wrong_log = open_log(first)
+    wrong = wrong or wrong_log
     compat = compat or asked_for_compat(first.rest)
     try:
         with interruptible():

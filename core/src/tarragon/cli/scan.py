@@ -84,8 +84,13 @@ def scan(words: Sequence[str], grammar: Grammar, dashed: Collection[str] = ()) -
     ``dashed`` are flags whose value may begin with ``-o`` (backupninja writes ``--ssh-options -oIdentityFile=…``).
     Raises BadOption for too few values, or one too many; AmbiguousOption.
     """
-    kinds = grammar.classify(words)
     found: list[Found] = []
+    return found, scan_into(found, words, grammar, dashed)
+
+
+def scan_into(found: list[Found], words: Sequence[str], grammar: Grammar, dashed: Collection[str] = ()) -> list[str]:
+    """As scan, but what stands in front of a mistake is in ``found`` all the same."""
+    kinds = grammar.classify(words)
     rest: list[str] = []
     at = 0
     while at < len(words):
@@ -107,7 +112,7 @@ def scan(words: Sequence[str], grammar: Grammar, dashed: Collection[str] = ()) -
                 raise _lacking(kind.flag, wanted)
             found.append(Found(kind.flag, values))
             at += wanted
-    return found, rest
+    return rest
 
 
 def _with_value(flag: str, value: str, takes: Mapping[str, int], word: str) -> list[Found]:

@@ -121,6 +121,26 @@ def _list(context: Context, facts: dict[str, Any]) -> int:
     return 0
 
 
+def _status(context: Context, facts: dict[str, Any]) -> int:
+    from . import status
+
+    status.status(context, _target(context))
+    return 0
+
+
+def _prune(context: Context, facts: dict[str, Any]) -> int:
+    from . import prune
+
+    work = {
+        "cleanup": prune.cleanup,
+        "remove-older-than": prune.remove_older_than,
+        "remove-all-but-n-full": prune.remove_all_but_n_full,
+        "remove-all-inc-of-but-n-full": prune.remove_all_inc_of_but_n_full,
+    }
+    work[context.action](context, _target(context))
+    return 0
+
+
 ACTIONS: Mapping[str, Callable[[Context, dict[str, Any]], int]] = {
     "backup": _backup,
     "full": _backup,
@@ -128,4 +148,9 @@ ACTIONS: Mapping[str, Callable[[Context, dict[str, Any]], int]] = {
     "restore": _restore,
     "verify": _verify,
     "list-current-files": _list,
+    "collection-status": _status,
+    "cleanup": _prune,
+    "remove-older-than": _prune,
+    "remove-all-but-n-full": _prune,
+    "remove-all-inc-of-but-n-full": _prune,
 }

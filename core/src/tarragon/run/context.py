@@ -145,7 +145,7 @@ class Context:
 
         return Target(self)
 
-    # -- what plugins make ----------------------------------------------------------------------------------------------
+    # -- what plugins make ----------------------------------------------------------------------------
 
     @cached_property
     def sealer(self) -> Sealer:
@@ -207,7 +207,7 @@ class Context:
             self._use("stats", name)
         return self.hub.collect("make_sinks", names=names, context=self)
 
-    # -- people ---------------------------------------------------------------------------------------------------------
+    # -- people -----------------------------------------------------------------------------------------
 
     def ask_password(self, prompt: str, *, env: tuple[str, ...] = ()) -> Secret:
         """The first of ``env`` that is set, else what is typed at the terminal. Raises UserError without either."""

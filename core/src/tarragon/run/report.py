@@ -187,6 +187,7 @@ def _statistics(log: RunLog, key: str, stored: bytes | None) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(stored)
+        json.dumps({key: {"json_stat": found}}, indent=4)  # what is nested deeper than it can be written is none
     except (ValueError, RecursionError) as err:
         log.warning("the statistics of set %s cannot be read: %s", key, err)
         return {}

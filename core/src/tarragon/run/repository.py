@@ -285,15 +285,18 @@ class Target:
                 stands = stands and each.key not in keys
                 if not stands and each.key not in keys:
                     raise CollectionError(f"set {each.key} depends on one that is to be deleted")
-        going.sort(key=lambda each: each.of.time, reverse=True)  # a set goes before those that it depends on
-        names = [name for each in going for name in each.names]
         if not dry_run:
-            for each in going:
-                self._context.store.delete(each.names)
-                local = (each.local_manifest, each.local_signatures, each.local_stats)
-                self.archive.remove([name.name for name in local if name is not None])
-            self.refresh()
+            self.discard(going)
+        names = [name for each in going for name in each.names]
         return Deletion(tuple(names), tuple(each.key for each in going), dry_run)
+
+    def discard(self, sets: Iterable[BackupSet]) -> None:
+        """Remove sets, each before those that it depends on, here after it is gone at the target."""
+        for each in sorted(sets, key=lambda each: each.of.time, reverse=True):
+            self._context.store.delete(each.names)
+            local = (each.local_manifest, each.local_signatures, each.local_stats)
+            self.archive.remove([name.name for name in local if name is not None])
+        self.refresh()
 
     def warm_up(self, refs: Sequence[VolumeRef]) -> frozenset[str]:
         return frozenset()

@@ -280,13 +280,13 @@ def _local_errors() -> Iterator[None]:
 def _list_once(backend: Backend, prefix: str, most: int, log: Logger) -> list[ObjectInfo]:
     found: dict[str, ObjectInfo] = {}
     ignored = 0
-    for info in backend.list(prefix):
+    for number, info in enumerate(backend.list(prefix)):
+        if number == most:
+            raise BackendError(f"the target lists more than {most} objects")
         if _is_sound(info) and info.name.startswith(prefix):
             found[info.name] = info
         else:
             ignored += 1
-        if len(found) + ignored > most:
-            raise BackendError(f"the target lists more than {most} objects")
     if ignored:
         log.info("ignored %d objects whose names are not of a backup", ignored)
     return [found[name] for name in sorted(found)]

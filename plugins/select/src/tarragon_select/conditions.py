@@ -59,10 +59,10 @@ class OnePattern:
 class FileList:
     """``--include-filelist`` and ``--exclude-filelist``."""
 
-    rank = 0
-
     def __init__(self, many: Patterns, root: str | None) -> None:
         self.can_exclude = many.last is not Verdict.INCLUDE
+        # A list without a pattern is no condition: it must not stand as the last one (error 16).
+        self.rank = _FRONT if many.last is None else 0
         self._many = many
         self._root = root
         self._prefix = _prefix(root)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from tarragon.api import Option, hookimpl
@@ -13,11 +12,6 @@ if TYPE_CHECKING:
     from tarragon.api import Context, Filter, FilterMode
 
 TARRAGON_API = (0, 1)
-
-
-def _expanded(path: str) -> str:
-    """``~`` and ``$VAR`` replaced, as in every option that is a path (docs/cli.md § 1)."""
-    return os.path.expanduser(os.path.expandvars(path))
 
 
 def _condition(flag: str, metavar: str | None, text: str) -> Option:
@@ -49,12 +43,7 @@ OPTIONS = (
     _condition("--exclude-older-than", "time", "leave out regular files last changed before this time"),
     _condition("--exclude-other-filesystems", None, "leave out what is on another file system than the source"),
     *SWITCHES,
-    Option(
-        flag="--files-from",
-        metavar="filename",
-        type=_expanded,
-        help="take exactly the paths in this list, relative to the source",
-    ),
+    Option(flag="--files-from", metavar="filename", help="take exactly the paths in this list, relative to the source"),
     Option(flag="--null-separator", action="flag", default=False, help="lists are split at NUL instead of newline"),
 )
 

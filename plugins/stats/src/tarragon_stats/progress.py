@@ -59,7 +59,8 @@ class Progress:
     """``NOTICE 16``, and on a terminal one line that is kept up to date.
 
     The total, of what is new or changed, comes from ``Note("total", {"bytes": …})``; without it there is neither
-    percentage nor time left. On a terminal the record has no text: the line is drawn here, and wiped before anything else is written.
+    percentage nor time left. On a terminal the record has no text: the line is drawn here, and wiped before anything
+    else is written.
     """
 
     def __init__(

@@ -34,6 +34,8 @@ class Tally:
     raw_delta_size: int = 0
     stored_size: int = 0
     errors: int = 0
+    #: Bytes of a large file, part of which is dealt with.
+    in_ranges: int = 0
 
     @property
     def elapsed(self) -> float:
@@ -47,7 +49,7 @@ class Tally:
     @property
     def size_so_far(self) -> int:
         """Bytes of what is new or changed: unlike what stayed the same, they come in as the backup goes on."""
-        return self.new_size + self.changed_size
+        return self.new_size + self.changed_size + self.in_ranges
 
     def record(self, event: Event) -> None:
         match event:
@@ -65,10 +67,13 @@ class Tally:
             case Note("walk_ended", data):
                 self.ended = float(data["time"])
                 self.walked = True
+            case Note("range", data):
+                self.in_ranges += int(data["bytes"])
             case Note("problem", data):
                 self.errors += data["kind"] in _ERRORS
 
     def _see(self, seen: FileSeen) -> None:
+        self.in_ranges = 0  # ranges of one file follow each other, and with the last one the file is seen
         self.raw_delta_size += seen.delta_size
         if seen.change == "deleted":
             self.deleted_files += 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tarragon.api import Executor, UserError
 
-from .contract import Contract, raises
+from .harness import Contract, raises
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from pytest import Parser
 
-pytest.register_assert_rewrite("tarragon_testkit.contract")
+for module in ("contract", "codec_contract", "executor_contract"):
+    pytest.register_assert_rewrite(f"tarragon_testkit.{module}")
 
 
 def pytest_addoption(parser: Parser) -> None:

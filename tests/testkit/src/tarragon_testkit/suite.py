@@ -10,9 +10,10 @@ import pytest
 from tarragon.api import Hooks, parse_url
 
 from .codec_contract import CIPHER, COMPRESSOR, CipherHarness, CompressorHarness
-from .contract import BACKEND, Harness
+from .contract import BACKEND
 from .executor_contract import EXECUTOR, ExecutorHarness
 from .fakes import TestContext
+from .harness import Harness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from tarragon.api import Backend, Cipher, Compressor, Executor
 
-    from .contract import Check, Contract
+    from .harness import Check, Contract
 
 
 def plugin_hook(group: str, name: str) -> Any:

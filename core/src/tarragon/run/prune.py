@@ -1,0 +1,82 @@
+"""remove-older-than, remove-all-but-n-full, remove-all-inc-of-but-n-full and cleanup (docs/cli.md § 2).
+
+Without ``--force`` they list and delete nothing. A set goes manifest first and volumes last, and before the sets that
+it depends on, so that a crash leaves whole sets and orphans that cleanup finds, never a set that lies (R51).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tarragon import clock
+from tarragon.api.errors import CollectionError
+from tarragon.record import NOTICE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tarragon.store.chain import BackupSet, Chain
+
+    from .context import Context
+    from .repository import Target
+
+
+def remove_older_than(context: Context, target: Target) -> None:
+    """Delete chains that ended before a time. The newest chain stays, whatever its age."""
+    time = int(context.settings.words[0])
+    chains = target.collection.chains
+    newest = target.collection.latest_chain()
+    going = [chain for chain in chains if chain.end < time and chain is not newest]
+    if newest is not None and newest.end < time:
+        context.log.log(NOTICE, "the newest backup chain is older than that, too; it is not deleted")
+    _remove(context, target, [each for chain in going for each in chain.sets + chain.beyond])
+
+
+def remove_all_but_n_full(context: Context, target: Target) -> None:
+    """Delete all chains but the newest ``count``."""
+    _remove(context, target, [each for chain in _older(context, target) for each in chain.sets + chain.beyond])
+
+
+def remove_all_inc_of_but_n_full(context: Context, target: Target) -> None:
+    """Delete the increments of all chains but the newest ``count``."""
+    _remove(context, target, [each for chain in _older(context, target) for each in chain.sets[1:] + chain.beyond])
+
+
+def _older(context: Context, target: Target) -> Sequence[Chain]:
+    count = int(context.settings.words[0])
+    if count < 1:
+        raise CollectionError(f"at least one full backup must be kept, not {count}")
+    by_age = sorted(target.collection.chains, key=lambda chain: chain.start)
+    return by_age[:-count]
+
+
+def _remove(context: Context, target: Target, sets: Sequence[BackupSet]) -> None:
+    if not sets:
+        context.log.log(NOTICE, "no old backup sets found, nothing deleted")
+        return
+    listed = "\n".join(f"{clock.pretty(each.of.time)}  {each.key}" for each in sets)
+    if not context.options.force or context.options.dry_run:
+        context.log.log(NOTICE, "found old backup sets at these times:\n%s\n(--force deletes them)", listed)
+        return
+    context.log.log(NOTICE, "deleting backup sets at these times:\n%s", listed)
+    with target.archive.lock():
+        target.discard(sets)
+
+
+def cleanup(context: Context, target: Target) -> None:
+    """Delete files that belong to no complete set. A set that can still be resumed here stays."""
+    with target.archive.lock():
+        collection = target.collection
+        going = [each for each in collection.orphans + collection.incomplete if not each.partial]
+        strays = [name.name for name in collection.strays]
+        names = [name for each in going for name in each.names] + strays
+        if not names:
+            context.log.log(NOTICE, "no extraneous files found, nothing deleted")
+            return
+        listed = "\n".join(names)
+        if not context.options.force or context.options.dry_run:
+            context.log.log(NOTICE, "found files of no complete backup set:\n%s\n(--force deletes them)", listed)
+            return
+        context.log.log(NOTICE, "deleting files of no complete backup set:\n%s", listed)
+        target.discard(going)
+        context.store.delete(strays)

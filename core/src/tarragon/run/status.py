@@ -1,0 +1,83 @@
+"""collection-status: chains and sets, or what one set or one file has changed (docs/cli.md § 2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+from tarragon.api.errors import TarragonError
+from tarragon.volume import manifest
+
+from . import report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tarragon.store.chain import BackupSet
+    from tarragon.volume.name import SetTime
+
+    from .context import Context
+    from .repository import Target
+
+
+def status(context: Context, target: Target) -> None:
+    """Show what the options ask for: one file's changes, one set's, or all chains."""
+    options = context.options
+    if options.file_changed is not None:
+        report.file_changed(context.log, options.file_changed, _changes_of(target, options.file_changed))
+    elif options.show_changes_in_set is not None:
+        _changes_in(context, target, options.show_changes_in_set)
+    else:
+        backend = context.url.scheme
+        report.collection_status(
+            context.log, backend=backend, archive_dir=str(target.archive.folder), collection=target.collection
+        )
+        _tell_missing(context, target)
+
+
+def _tell_missing(context: Context, target: Target) -> None:
+    """A volume that is not there, or that no manifest names, is reported wherever the target is listed (R57)."""
+    for chain in target.collection.chains:
+        for of in chain.sets:
+            if of.local_manifest is None:
+                continue  # status asks for no passphrase
+            found = target.manifest(of)
+            for number in of.missing(found):
+                context.log.warning("volume %d of set %s is not at the target", number, of.key, extra={"number": 5})
+            for number in of.surplus(found):
+                context.log.warning("volume %d is in no manifest of set %s", number, of.key, extra={"number": 6})
+
+
+def _changes_of(target: Target, path: bytes) -> Iterator[tuple[SetTime, str]]:
+    chain = target.collection.latest_chain()
+    for of in chain.sets if chain is not None else ():
+        with target.open_manifest(of) as stream:
+            for word, changed in manifest.changed_files(stream):
+                if changed == path:
+                    yield of.of, word
+
+
+def _changes_in(context: Context, target: Target, index: int) -> None:
+    as_json = context.options.jsonstat
+    sets = report.sets_shown(target.collection, index, as_json=as_json)
+    shown = (report.SetChanges(of.of, _files(target, of), _stats(context, target, of)) for of in sets)
+    (report.jsonstat_of_changes if as_json else report.changes_in_set)(context.log, shown)
+
+
+def _files(target: Target, of: BackupSet) -> Iterator[tuple[str, bytes]]:
+    with target.open_manifest(of) as stream:
+        yield from manifest.changed_files(stream)
+
+
+def _stats(context: Context, target: Target, of: BackupSet) -> bytes | None:
+    """The set's statistics object, from the cache, else from the target; None when there is none to be had."""
+    found: BinaryIO | None = target.archive.open(of.local_stats.name) if of.local_stats is not None else None
+    try:
+        if found is None and of.stats is not None:
+            found = target.fetch_plain(of.stats)
+        if found is None:
+            return None
+        with found:
+            return found.read()
+    except TarragonError as err:
+        context.log.warning("the statistics of set %s cannot be read: %s", of.key, err)
+        return None

@@ -1,0 +1,171 @@
+"""What checks are made of, and what backends are checked with. No pytest here: anything may run them."""
+
+from __future__ import annotations
+
+import io
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from tarragon.api import Backend, Capability, Role
+
+from .fakes import BytesSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Promise = TypeVar("Promise", bound=Callable[[Any], None])
+
+NAMES = (
+    "duplicity-full.20231114T221320Z.vol1.difftar.gz",
+    "duplicity-full.20231114T221320Z.vol1000.difftar.gpg",
+    "duplicity-inc.20231114T221320Z.to.20231115T221320Z.manifest.gpg",
+    "duplicity-full-signatures.20231114T221320Z.sigtar.gz",
+    "duplicity-full.2023-11-14T22:13:20+01:00.vol7.difftar",
+    "duplicity-full.20231114T221320Z.vol1.difftar.gz.vol000+01.par2",
+    "my.host-duplicity-full.20231114T221320Z.jsonstat.gz",
+    "a_b=c,d ~!@#$%^&()[]{};'-tarragon.sums.20231114T221320Z.json.gz",
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise. It is asked only of backends that claim ``needs``, and not of those that claim ``lacks``."""
+
+    name: str
+    run: Callable[[Any], None]
+    needs: Capability = Capability.NONE
+    lacks: Capability = Capability.NONE
+
+    def skip_reason(self, claimed: Capability) -> str:
+        """Why this is no promise of a backend with these capabilities; "" when it is one."""
+        if self.needs & ~claimed:
+            return f"{self.needs & ~claimed} is not claimed"
+        if self.lacks & claimed:
+            return f"{self.lacks & claimed} is claimed"
+        return ""
+
+
+@dataclass
+class Contract:
+    """The checks of one kind of plugin, in the order of their definition."""
+
+    checks: list[Check] = field(default_factory=list)
+
+    def check(
+        self, *, needs: Capability = Capability.NONE, lacks: Capability = Capability.NONE
+    ) -> Callable[[Promise], Promise]:
+        """Make a function a promise of this contract."""
+
+        def add(promise: Promise) -> Promise:
+            self.checks.append(Check(promise.__name__, promise, needs, lacks))
+            return promise
+
+        return add
+
+
+class Harness:
+    """A store under test, and the short words the checks are written in.
+
+    ``open`` connects anew to the same store. ``settle_s``: how late a change may be seen. ``small``: bytes cost money.
+    ``many``: more objects than one page of a listing. What was put is deleted at close.
+    """
+
+    def __init__(
+        self, open: Callable[[], Backend], *, settle_s: float = 0, small: bool = False, many: int = 1200
+    ) -> None:
+        self._open, self.settle_s, self.small, self.many = open, settle_s, small, many
+        self._connections: list[Backend] = []
+        self._made: set[str] = set()
+        self._salt = random.randbytes(4).hex()
+        self.backend = self.connect()
+
+    def connect(self) -> Backend:
+        """A connection of its own to the same store."""
+        self._connections.append(self._open())
+        return self._connections[-1]
+
+    def name(self, word: str = "") -> str:
+        """A name that is new in this store."""
+        name = f"duplicity-{self._salt}-{len(self._made)}{word}.difftar"
+        self._made.add(name)
+        return name
+
+    def put(self, data: bytes, name: str = "", role: Role = Role.VOLUME, backend: Backend | None = None) -> str:
+        """Store bytes; the name, a new one unless given."""
+        name = name or self.name()
+        self._made.add(name)
+        (backend or self.backend).put(name, BytesSource(data), role)
+        return name
+
+    def read(self, name: str, start: int = 0, stop: int | None = None, backend: Backend | None = None) -> bytes:
+        with closing((backend or self.backend).read(name, start, stop)) as stream:
+            return drained(stream)
+
+    def names(self, prefix: str = "", backend: Backend | None = None) -> set[str]:
+        """The listed names that are of this test."""
+        return {info.name for info in (backend or self.backend).list(prefix)} & self._made
+
+    def eventually(self, holds: Callable[[], object]) -> bool:
+        """Whether something holds, now or before the store has settled."""
+        until = time.monotonic() + self.settle_s
+        while not holds():
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def close(self) -> None:
+        """Delete what was put, and let go of all connections."""
+        self.backend.delete_many(sorted(self._made))
+        for connection in self._connections:
+            connection.close()
+
+
+def drained(stream: BinaryIO) -> bytes:
+    """All there is, also from streams that give less than was asked for."""
+    pieces = []
+    while piece := stream.read(1 << 20):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+class BrokenSource(BytesSource):
+    """A source that fails half way."""
+
+    def open(self) -> BinaryIO:
+        return io.BufferedReader(_HalfReader(self.data))
+
+    @contextmanager
+    def as_file(self) -> Iterator[Path]:
+        raise OSError("the source broke")
+        yield
+
+
+class _HalfReader(io.RawIOBase):
+    def __init__(self, data: bytes) -> None:
+        self._left = data[: len(data) // 2]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        if not self._left:
+            raise OSError("the source broke")
+        size = min(len(buffer), len(self._left))
+        buffer[:size], self._left = self._left[:size], self._left[size:]
+        return size
+
+
+def raises(
+    kind: type[BaseException] | tuple[type[BaseException], ...], call: Callable[..., object], *args: object
+) -> BaseException:
+    """The exception of that kind that ``call(*args)`` must raise."""
+    try:
+        answer = call(*args)
+    except kind as err:
+        return err
+    raise AssertionError(f"no {kind}, but {answer!r:.80}")
