@@ -261,21 +261,17 @@ def test_the_changes_of_a_set_as_json_hold_its_statistics(machine, capsys):
     assert entry["files_changed"]["docs/added.txt"] == "deleted"
 
 
+def nested(levels: int) -> bytes:
+    return b'{"a":' * levels + b"1" + b"}" * levels
+
+
 @pytest.mark.requirement("R40")
-@pytest.mark.parametrize("stored", [b"", b"[1]", b"{", b"\xff", b"[" * 100000, b'{"a":' * 100000, None])
+@pytest.mark.parametrize("stored", [b"", b"[1]", b"{", b"\xff", b"[" * 100000, nested(900), nested(21), None])
 def test_a_statistics_object_that_is_none_does_not_hide_the_changes(machine, capsys, stored):
     log, _ = machine
     report.jsonstat_of_changes(log, [SetChanges(FULL, [("new", b"a")], stored)])
     found = json_of(capsys.readouterr().out)["full-20231114T221320Z"]
     assert found == {"json_stat": {}, "files_changed": {"a": "new"}}
-
-
-@pytest.mark.requirement("R40")
-def test_statistics_may_be_nested_as_deep_as_they_like(machine, capsys):
-    log, stream = machine
-    for depth in range(800, 1000):  # somewhere here Python can still read them, and no longer write them
-        report.jsonstat_of_changes(log, [SetChanges(FULL, [], b'{"a":' * depth + b"1" + b"}" * depth)])
-    assert len(stream.records) == 200
 
 
 @pytest.mark.parametrize(

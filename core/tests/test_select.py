@@ -7,7 +7,7 @@ import pytest
 from tarragon.api import DIR, REG, BadOption, Entry, FilterMode, Option, SelectionError, Verdict
 from tarragon.source.select import Selection, selection, switches
 
-INCLUDE, EXCLUDE, DESCEND = Verdict.INCLUDE, Verdict.EXCLUDE, Verdict.DESCEND
+INCLUDE, EXCLUDE, DESCEND, ENTER = Verdict.INCLUDE, Verdict.EXCLUDE, Verdict.DESCEND, Verdict.ENTER
 FOLDER, FILE = Entry(b"a", DIR), Entry(b"a", REG)
 
 
@@ -42,6 +42,8 @@ def judged(*verdicts: Verdict | None, entry: Entry = FOLDER) -> Verdict:
         ([DESCEND, EXCLUDE, INCLUDE], DESCEND, EXCLUDE),
         ([DESCEND, INCLUDE, EXCLUDE], INCLUDE, INCLUDE),
         ([EXCLUDE, DESCEND], EXCLUDE, EXCLUDE),
+        ([ENTER, INCLUDE], DESCEND, EXCLUDE),
+        ([DESCEND, ENTER, INCLUDE], DESCEND, EXCLUDE),
     ],
 )
 def test_the_first_filter_that_includes_or_excludes_decides(

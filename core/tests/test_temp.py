@@ -92,6 +92,14 @@ def test_a_worker_opens_the_same_folder_and_does_not_remove_it(folder):
     folder.discard(path)
 
 
+@pytest.mark.requirement("R62")
+def test_copies_in_a_worker_keep_nothing_open(folder):
+    pickled, before = pickle.dumps(folder), len(os.listdir("/proc/self/fd"))
+    for _ in range(50):
+        pickle.loads(pickled)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_forked_child_does_not_remove_the_folder(folder):
     child = os.fork()
     if not child:

@@ -40,16 +40,22 @@ class OracleError(Exception):
     """librsync refused."""
 
 
-def _run(job: int, data: bytes, room: int = 1 << 16) -> bytes:
+def _run(job: int, data: bytes, room: int = 1 << 16, piece: int = 1 << 18) -> bytes:
+    """Run a job to its end. Content is given in pieces: librsync is a third slower with all of it at once."""
     into = ctypes.create_string_buffer(room)
-    source = ctypes.create_string_buffer(data, len(data) or 1)
-    buffers = _Buffers(ctypes.addressof(source), len(data), 1, 0, 0)
-    out = []
+    source = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value  # no copy: measured against, it must be fair
+    buffers = _Buffers(source, 0, 0, 0, 0)
+    out, given = [], 0
     try:
         while True:
+            if buffers.avail_in < piece // 2:
+                more = min(piece, len(data) - given)
+                buffers.avail_in += more
+                given += more
+                buffers.eof_in = given == len(data)
             buffers.next_out, buffers.avail_out = ctypes.addressof(into), room
             result = _lib.rs_job_iter(job, ctypes.byref(buffers))
-            out.append(into.raw[: room - buffers.avail_out])
+            out.append(ctypes.string_at(into, room - buffers.avail_out))
             if result == _DONE:
                 return b"".join(out)
             if result != _BLOCKED:

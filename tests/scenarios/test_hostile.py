@@ -11,7 +11,7 @@ import re
 import stat
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,8 @@ from forge import Forge, Member, member, root
 from programs import ENCRYPT_KEY, GOLDEN, IS_ROOT, SIGN_KEY, Answer, Household, Program, tree_hash
 
 NOT_RESTORED = 101
+NOBODY = 65534
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 GOOD = member("snapshot/zz-good", b"good", mode=0o600)
 as_root = pytest.mark.skipif(not IS_ROOT, reason="needs root to become another user")
 
@@ -194,23 +196,24 @@ def test_a_folder_that_is_swapped_for_a_link_while_we_restore_is_not_followed(
     assert tree_hash(jail.outside) == jail.before
 
 
-def as_nobody(jail: Jail) -> tuple[Household, tuple[str, ...]]:
-    """A home for the user nobody, and the command that makes a program run as that user."""
-    nobody = 65534
-    os.chown(jail.target.parent, nobody, nobody)
-    for folder in (jail.target.parent, *jail.target.parent.parents):
-        if stat.S_IMODE(folder.stat().st_mode) & 0o055 != 0o055 and str(folder).startswith("/tmp/"):
-            folder.chmod(0o755)
-    return Household(owner=nobody), ("setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups")
+@pytest.fixture
+def open_jail() -> Iterator[tuple[Jail, Household]]:
+    """A jail that belongs to a user who is not root; not below pytest's folder, which is closed to other users."""
+    with Household(owner=NOBODY) as home:
+        home.folder.chmod(0o755)
+        place = home.folder / "place"
+        place.mkdir()
+        jail = Jail(place)
+        os.chown(jail.target.parent, NOBODY, NOBODY)
+        yield jail, home
 
 
 @as_root
 @pytest.mark.requirement("R7")
-def test_device_nodes_are_not_made_for_a_user_who_is_not_root(jail: Jail, ours: Program) -> None:
+def test_device_nodes_are_not_made_for_a_user_who_is_not_root(open_jail: tuple[Jail, Household], ours: Program) -> None:
+    jail, home = open_jail
     jail.forge.full([root(), member("snapshot/disk", type="4", major=8, minor=0, mode=0o666), GOOD])
-    home, prefix = as_nobody(jail)
-    with home:
-        answer = jail.restore(ours, home, prefix=prefix)
+    answer = jail.restore(ours, home, prefix=AS_NOBODY)
     assert answer.status == NOT_RESTORED, answer
     assert "disk" in answer.text, answer
     assert os.listdir(jail.target) == ["zz-good"]
@@ -218,11 +221,10 @@ def test_device_nodes_are_not_made_for_a_user_who_is_not_root(jail: Jail, ours: 
 
 @as_root
 @pytest.mark.requirement("R3")
-def test_setuid_of_another_owner_is_dropped_and_reported(jail: Jail, ours: Program) -> None:
+def test_setuid_of_another_owner_is_dropped_and_reported(open_jail: tuple[Jail, Household], ours: Program) -> None:
+    jail, home = open_jail
     jail.forge.full([root(), member("snapshot/su", b"#!/bin/sh\n", mode=0o4755, uname="root", gname="root"), GOOD])
-    home, prefix = as_nobody(jail)
-    with home:
-        answer = jail.restore(ours, home, prefix=prefix)
+    answer = jail.restore(ours, home, prefix=AS_NOBODY)
     assert stat.S_IMODE((jail.target / "su").stat().st_mode) == 0o755, answer
     assert re.search(r"'su'.*set-?u(ser-)?id", answer.text, re.IGNORECASE), answer
 

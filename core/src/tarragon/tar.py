@@ -21,11 +21,16 @@ BLOCK = 512
 ZERO_BLOCK = bytes(BLOCK)
 #: A name, a link target or a pax record beyond this is no path of any system we know.
 LONGEST_EXTENSION = 1 << 20
+#: The most that is asked of a stream at a time.
+_READ = 1 << 20
 
 _TYPE_OF = {REG: b"0", DIR: b"5", SYM: b"2", FIFO: b"6", CHR: b"3", BLK: b"4"}
 _KIND_OF = {
     b"0": REG, b"\0": REG, b"7": REG, b"5": DIR, b"2": SYM, b"6": FIFO, b"3": CHR, b"4": BLK
 }  # fmt: skip
+_PAX_TEXTS = {b"path": "name", b"linkpath": "target", b"uname": "uname", b"gname": "gname"}
+_PAX_NUMBERS = (b"uid", b"gid", b"size", b"mtime")
+_PAX_KEYS = frozenset((*_PAX_TEXTS, *_PAX_NUMBERS))
 _MAX_ID = 0o7777777
 _MAX_OCTAL_11 = 0o77777777777
 _FIELDS = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0        %b%bustar\x0000%b%b%b%b"
@@ -73,13 +78,13 @@ def _header(
     target: bytes, device: bytes,
 ) -> bytes:  # fmt: skip
     plain = name.isascii() and target.isascii() and uname.isascii() and gname.isascii()
-    fits = len(name) <= 100 and len(target) <= 100 and len(uname) < 32 and len(gname) < 32
+    fits = len(name) <= 100 and len(target) <= 100 and len(uname) <= 32 and len(gname) <= 32
     if plain and fits and uid <= _MAX_ID and gid <= _MAX_ID and mtime <= _MAX_OCTAL_11 and size <= _MAX_OCTAL_11:
         return _packed(name, type_flag, mode, uid, gid, uname, gname, mtime, size, target, device)
     records = _pax_records(name, uid, gid, uname, gname, mtime, size, target)
     return records + _packed(
         _plain(name)[:100], type_flag, mode, uid if uid <= _MAX_ID else 0, gid if gid <= _MAX_ID else 0,
-        _plain(uname)[:31], _plain(gname)[:31], mtime if mtime <= _MAX_OCTAL_11 else 0,
+        _plain(uname)[:32], _plain(gname)[:32], mtime if mtime <= _MAX_OCTAL_11 else 0,
         size if size <= _MAX_OCTAL_11 else 0, _plain(target)[:100], device,
     )  # fmt: skip
 
@@ -164,7 +169,7 @@ class Reader:
 
     def next(self) -> Member | None:
         """The next member, skipping what was not read of the one before; None at the end."""
-        self._skip()
+        self.skip()
         extended: dict[bytes, bytes] = {}
         while True:
             raw = self._exactly(BLOCK, may_end=True)
@@ -208,22 +213,23 @@ class Reader:
             return {b"linkpath": body.rstrip(b"\0")}
         return {}  # "g": a global header describes nothing that we use
 
-    def _skip(self) -> None:
+    def skip(self) -> None:
+        """Read the present member to its end, padding included."""
         while self._left:
             self.data(1 << 20)
         if self._padding:
-            # The last member of a volume without end blocks may lack nothing: padding is always written.
             self._exactly(self._padding)
             self._padding = 0
 
     def _exactly(self, size: int, *, may_end: bool = False) -> bytes:
-        data = self._read(size) if size else b""
+        # Never asked for at once: room would be made for a size that lies (R40).
+        data = self._read(min(size, _READ)) if size else b""
         if len(data) == size:
             return data
         pieces = [data]
         missing = size - len(data)
         while missing:
-            piece = self._read(missing)
+            piece = self._read(min(missing, _READ))
             if not piece:
                 if may_end and missing == size:
                     return b""
@@ -284,7 +290,7 @@ def _number(field: bytes) -> int:
 
 
 def _parse_pax(body: bytes) -> dict[bytes, bytes]:
-    """``LEN KEY=VALUE\\n`` records; values are raw bytes whatever hdrcharset says (trap 12)."""
+    """``LEN KEY=VALUE\\n`` records that we use; values are raw bytes whatever hdrcharset says (trap 12)."""
     records: dict[bytes, bytes] = {}
     position = 0
     while position < len(body) and body[position] != 0:
@@ -296,17 +302,18 @@ def _parse_pax(body: bytes) -> dict[bytes, bytes]:
         key, equals, value = body[space + 1 : end - 1].partition(b"=")
         if not equals or end > len(body) or end <= space or body[end - 1 : end] != b"\n":
             raise Malformed("an extended tar header is garbled")
-        records[key] = value
+        if key in _PAX_KEYS:
+            records[key] = value
         position = end
     return records
 
 
 def _with_pax(member: Member, records: dict[bytes, bytes]) -> Member:
     changes: dict[str, bytes | int] = {}
-    for key, field in ((b"path", "name"), (b"linkpath", "target"), (b"uname", "uname"), (b"gname", "gname")):
+    for key, field in _PAX_TEXTS.items():
         if key in records:
             changes[field] = records[key]
-    for key in (b"uid", b"gid", b"size", b"mtime"):
+    for key in _PAX_NUMBERS:
         if key in records:
             changes[key.decode()] = _pax_number(records[key])
     return member._replace(**changes)  # type: ignore[arg-type]

@@ -115,6 +115,11 @@ class TempFolder:
     ) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        # A worker gets a copy with every job: its descriptor must not outlive it. The maker closes by itself.
+        if self.__dict__.get("_owner") == -1:
+            self.close()
+
     def __reduce__(self) -> tuple[object, ...]:
         return _reopened, (str(self.place),)
 
@@ -122,13 +127,12 @@ class TempFolder:
 def _reopened(path: str) -> TempFolder:
     """The same folder in another process; made without ``__init__``, which would make a new one."""
     folder = TempFolder.__new__(TempFolder)
-    folder.place, folder._owner, folder._lock = Path(path), -1, -1
+    folder.place, folder._owner, folder._fd, folder._lock = Path(path), -1, -1, -1
     try:
         folder._fd = os.open(path, _FOLDER)
     except OSError as err:
         raise _translated(err, path) from err
     if not _is_private(folder._fd):
-        os.close(folder._fd)
         raise SourceError(f"temporary folder '{path}' is not ours")
     return folder
 

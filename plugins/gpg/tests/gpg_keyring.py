@@ -25,6 +25,16 @@ KEYS = Path(__file__).parent / "keys"
 ENC = "055BF1B198969A0406708C4827AE08AF13B87367"
 SIGN = "DDCD82D34F16ECE121DF2BAE3D1CEA8989547814"
 
+PLAIN = b"one line of many, and all alike\n" * 20_000
+SYMMETRIC: dict[str, Any] = {"env": {"PASSPHRASE": "open sesame"}}
+PUBLIC: dict[str, Any] = {"env": {"PASSPHRASE": "encpass"}, "encrypt_key": [ENC]}
+SIGNED: dict[str, Any] = {
+    "env": {"PASSPHRASE": "encpass", "SIGN_PASSPHRASE": "signpass"},
+    "encrypt_key": [ENC],
+    "sign_key": SIGN,
+}
+BOTH: dict[str, Any] = {"env": {"PASSPHRASE": "signpass", "SIGN_PASSPHRASE": "signpass"}, "sign_key": SIGN}
+
 
 class FakeContext:
     """The little of a run that a plugin may see, without a terminal unless ``typed`` gives answers."""

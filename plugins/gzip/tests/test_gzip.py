@@ -10,6 +10,8 @@ import tracemalloc
 import zlib
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tarragon.api import BadOption, Malformed
 from tarragon_gzip import plugin
 from tarragon_gzip.codec import MEMBER, Gzip
@@ -121,6 +123,19 @@ def test_a_flipped_bit_never_gives_other_bytes():
 def test_trailing_garbage_is_malformed():
     with pytest.raises(Malformed):
         unpacked(gzip.compress(b"a") + b"garbage")
+
+
+@pytest.mark.requirement("R40")
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=4)), max_size=4), st.integers(0, 500))
+def test_any_input_gives_bytes_or_malformed(edits, cut):
+    stream = bytearray(gzip.compress(bytes(range(200))) + packed(b"second" * 20))
+    for at, piece in edits:
+        stream[at : at + 1] = piece
+    try:
+        assert len(unpacked(bytes(stream[:cut]))) <= 2000 * len(stream)
+    except Malformed:
+        pass
 
 
 @pytest.mark.requirement("R42")

@@ -15,7 +15,7 @@ from tarragon_select import plugin
 if TYPE_CHECKING:
     from tarragon.api import Filter
 
-INCLUDE, EXCLUDE, DESCEND = Verdict.INCLUDE, Verdict.EXCLUDE, Verdict.DESCEND
+INCLUDE, EXCLUDE, DESCEND, ENTER = Verdict.INCLUDE, Verdict.EXCLUDE, Verdict.DESCEND, Verdict.ENTER
 GLOB = FilterMode()
 NUL = FilterMode(null_separator=True)
 
@@ -93,7 +93,7 @@ def test_a_filelist_skips_empty_lines_and_comments_and_trims_blanks(tmp_path: Pa
 
 def test_a_line_of_a_filelist_can_turn_its_sense(tmp_path: Path) -> None:
     judge = made_of(tmp_path, "exclude-filelist", b"+ src/b/c\n- src/b/d\nsrc/b\n")
-    assert said(judge, "b/c", "b/d", "b/x", "b") == [INCLUDE, EXCLUDE, EXCLUDE, DESCEND]
+    assert said(judge, "b/c", "b/d", "b/x", "b") == [INCLUDE, EXCLUDE, EXCLUDE, ENTER]
 
 
 def test_quotes_keep_blanks_and_signs(tmp_path: Path) -> None:
@@ -137,8 +137,12 @@ def test_a_filelist_without_a_pattern_does_not_count_as_the_last_condition(tmp_p
 def test_the_order_of_a_filelist_holds_for_plain_and_wild_patterns_alike(tmp_path: Path) -> None:
     lines = b"- src/a/x\n+ src/a/*\n- src/a\n- src/b*\n+ src/bb\n+ src/c/d/e\n- src/c\n"
     judge = made_of(tmp_path, "include-filelist", lines)
-    assert said(judge, "a/x", "a/y", "a", "bb", "b/c") == [EXCLUDE, INCLUDE, DESCEND, EXCLUDE, EXCLUDE]
-    assert said(judge, "c", "c/d/e/f", "c/e", "d") == [DESCEND, INCLUDE, EXCLUDE, None]
+    assert said(judge, "a/x", "a/y", "a", "bb", "b/c") == [EXCLUDE, INCLUDE, ENTER, EXCLUDE, EXCLUDE]
+    assert said(judge, "c", "c/d/e/f", "c/e", "d") == [ENTER, INCLUDE, EXCLUDE, None]
+
+
+def test_a_filelist_that_only_leads_into_a_folder_leaves_the_rest_to_later_options(tmp_path: Path) -> None:
+    assert said(made_of(tmp_path, "exclude-filelist", b"+ src/a/b\n- src/c\n"), "a", "d") == [DESCEND, None]
 
 
 def test_a_long_filelist_costs_no_more_per_entry_than_a_short_one(tmp_path: Path) -> None:

@@ -434,7 +434,9 @@ def test_on_a_terminal_one_line_is_kept_up_to_date_and_never_mixed_with_messages
         sink.record(Note("walk_ended", {"time": 1.0}))
         sink.close(outcome())
         log.warning("after", extra={"number": 1})
-        shown = os.read(master, 4096).decode()
+        shown = ""
+        while not shown.endswith("\n"):  # a terminal hands over what was written in pieces
+            shown += os.read(master, 4096).decode()
     os.close(master)
     erase = "\r\x1b[K"
     drawn, wiped, again, last = re.split(re.escape(erase), shown)[1:5]

@@ -57,7 +57,7 @@ from .events import (
 from .executor import Executor
 from .hooks import TARRAGON_API, Command, Context, Extension, Hooks, hookimpl, hookspec
 from .options import Option, Secret
-from .repository import Deletion, Finding, Repository, VolumeRef
+from .repository import Deletion, Finding, Ledger, Repository, VolumeRef
 from .url import BackendURL, is_url, parse_url, scheme_of, split_scheme
 
 __all__ = [
@@ -99,6 +99,7 @@ __all__ = [
     "IncrementalWithoutSignatures",
     "IntegrityError",
     "Interrupted",
+    "Ledger",
     "is_url",
     "Locked",
     "Malformed",

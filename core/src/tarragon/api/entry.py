@@ -51,6 +51,8 @@ class Verdict(Enum):
     EXCLUDE = "exclude"
     #: Look inside this folder, and store it only if something in it is included.
     DESCEND = "descend"
+    #: The same as the last word of a filter made of many conditions: no later filter can still include the folder.
+    ENTER = "enter"
 
 
 class FilterMode(NamedTuple):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from .entry import Entry
@@ -52,6 +52,13 @@ class Deletion:
     dry_run: bool
 
 
+class Ledger(Protocol):
+    """A file of this client's memory: JSON lines that are durable once added. Raises SourceError, UserError."""
+
+    def read(self) -> list[dict[str, Any]]: ...
+    def append(self, *records: Mapping[str, Any]) -> None: ...
+
+
 class Repository(Protocol):
     """Sets, entries and volumes of one target.
 
@@ -88,6 +95,10 @@ class Repository(Protocol):
 
     def warm_up(self, refs: Sequence[VolumeRef]) -> frozenset[str]:
         """Ask that cold volumes become readable; the names that are still cold."""
+        ...
+
+    def ledger(self, name: str) -> Ledger:
+        """What this client remembers under a name: "checks", "pins" … Losing it loses no backup."""
         ...
 
     def writing(self) -> AbstractContextManager[None]:

@@ -45,7 +45,7 @@ class BackendURL:
     def __str__(self) -> str:
         """The URL without its password."""
         head, sep, tail = self.raw.partition("://")
-        at = tail.partition("/")[0].rfind("@")
+        at = tail.partition("?")[0].partition("/")[0].rfind("@")
         if self.password is not None and at >= 0:
             user = tail[:at].partition(":")[0]
             tail = f"{user}:***{tail[at:]}"
@@ -97,8 +97,9 @@ def parse_url(raw: str, schemes: Collection[str] = (), wrappers: Collection[str]
     userinfo, at, hostport = netloc.rpartition("@")
     user, colon, password = userinfo.partition(":")
     host, port = _host_and_port(hostport)
+    host = _decoded(host)
     if host.startswith("-") or unquote(user).startswith("-"):
-        raise BadURL(f"host or user of the URL begins with a dash: '{host or user}'")
+        raise BadURL("the host or the user of the URL begins with a dash")
     return BackendURL(
         raw=raw,
         scheme=scheme,
@@ -106,7 +107,7 @@ def parse_url(raw: str, schemes: Collection[str] = (), wrappers: Collection[str]
         rest=rest,
         user=_decoded(user) if at else None,
         password=Secret(_decoded(password)) if colon else None,
-        host=_decoded(host) or None,
+        host=host or None,
         port=port,
         path=_decoded(slash + path),
         query=query,

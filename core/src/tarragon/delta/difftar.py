@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias
 
 from tarragon import tar
 from tarragon.api.entry import DIR, REG, SYM, Entry, order_key
@@ -114,20 +114,22 @@ class _Part(NamedTuple):
     entry: Entry
 
 
-def decode(
-    volumes: Iterable[OpenVolume], mentioned: Callable[[bytes, bytes], Iterable[Entry]] = lambda first, last: ()
-) -> Iterator[Patch]:
+#: The entries that a set's signatures have between two paths, each with whether it is deleted there.
+Mentioned: TypeAlias = "Callable[[bytes, bytes], Iterable[tuple[Entry, bool]]]"
+
+
+def decode(volumes: Iterable[OpenVolume], mentioned: Mentioned = lambda first, last: ()) -> Iterator[Patch]:
     """The patches of one set, in archive order, read from its volumes in order of their numbers.
 
     Parts of one file are joined, also across volumes (§ 3.3). A patch's data must be taken before the next patch is
     asked for; what is left is skipped. For a lost volume, and for the rest of one that breaks the grammar, there is a
-    LOST patch for each entry that the set's signatures have between two paths: ``mentioned(first, last)``.
+    LOST patch for each entry that the set's signatures have between two paths, but for what they know to be GONE.
     """
     return iter(_Decoder(volumes, mentioned))
 
 
 class _Decoder:
-    def __init__(self, volumes: Iterable[OpenVolume], mentioned: Callable[[bytes, bytes], Iterable[Entry]]) -> None:
+    def __init__(self, volumes: Iterable[OpenVolume], mentioned: Mentioned) -> None:
         self._volumes = iter(volumes)
         self._mentioned = mentioned
         self._volume: OpenVolume | None = None
@@ -160,9 +162,9 @@ class _Decoder:
         return True
 
     def _losses(self, lost: OpenVolume) -> Iterator[Patch]:
-        for entry in self._mentioned(lost.first, lost.last):
+        for entry, gone in self._mentioned(lost.first, lost.last):
             if self._is_new(entry.path):
-                yield Patch(LOST, entry, iter(()), lost.reason)
+                yield Patch(GONE if gone else LOST, entry, iter(()), "" if gone else lost.reason)
         if self._key is None or self._key < order_key(lost.last):
             self._key = order_key(lost.last)
         self._lost = None
@@ -177,13 +179,16 @@ class _Decoder:
                 self._give_up(path, str(err))
                 raise
             self._advance()
-            if self._lost is not None and part.split and self._lost.first == path:
+            # A whole part is never the last one. The manifest of a resumed set may begin one entry late (trap 33).
+            goes_on = part.split and self._lost is not None and (self._lost.first == path or part.entry.size == PART)
+            if self._lost is not None and goes_on:
                 raise Malformed(f"a part of it is lost: {self._lost.reason}")
             following = self._part
             if not part.split or following is None or not following.split or following.entry.path != path:
                 return
             if following.what != part.what:
                 raise Malformed("parts of a snapshot and of a diff are mixed")
+            part = following
 
     def _advance(self) -> None:
         """Step to the next member, in the next volume if this one is at its end; or to a loss."""

@@ -31,10 +31,16 @@ def block_length(size: int, limit: int) -> int:
 
 
 def signer(block_len: int, *, header: bool = True) -> Signer:
-    """A streaming signature; without ``header`` it continues one (ranges are cut at multiples of the block length)."""
+    """A streaming signature; without ``header`` it continues one (ranges are cut at multiples of the block length).
+
+    Raises Malformed for a block length that no signature can have.
+    """
     import tarragon_librsync
 
-    return tarragon_librsync.Signer(block_len, STRONG_LEN, header=header)
+    try:
+        return tarragon_librsync.Signer(block_len, STRONG_LEN, header=header)
+    except ValueError as err:
+        raise Malformed(f"a stored signature cannot be used: {err}") from err
 
 
 def signature_of(data: bytes) -> Signature:

@@ -80,6 +80,11 @@ def _path_of(member: tar.Member) -> tuple[bytes, bool]:
     return safe_path(path), gone
 
 
+def path_of(member: tar.Member) -> bytes:
+    """The path that a member of a sigtar speaks of. Raises Malformed."""
+    return _path_of(member)[0]
+
+
 def safe_path(name: bytes) -> bytes:
     """An entry's path without its trailing slash; ``.`` or nothing is the root.
 
@@ -90,7 +95,7 @@ def safe_path(name: bytes) -> bytes:
         return b""
     if path.startswith((b"/", b"./", b"../")) or b"\0" in path or b"//" in path or b"/./" in path or b"/../" in path:
         raise Malformed(f"an entry's name could leave the tree: {name!r}")
-    if path == b".." or path.endswith((b"/.", b"/..")):
+    if path == b".." or path.endswith((b"/", b"/.", b"/..")):
         raise Malformed(f"an entry's name could leave the tree: {name!r}")
     return path
 
@@ -119,19 +124,21 @@ def read(sigtars: Sequence[Callable[[], BinaryIO]]) -> Iterator[Known]:
 
 
 def _of_one(stream: _Stream) -> Iterator[Known]:
+    key = None
     more = True
     while more:
-        if not stream.deleted:
+        if stream.key != key and not stream.deleted:  # a path that stands twice counts once, as between streams
             yield Known(stream.entry, stream)
+        key = stream.key
         more = stream.advance()
 
 
-def entries(sigtar: BinaryIO) -> Iterator[Entry]:
-    """The entries of one sigtar, what it deletes among them."""
+def entries(sigtar: BinaryIO) -> Iterator[tuple[Entry, bool]]:
+    """The entries of one sigtar, each with whether it says: gone."""
     with sigtar:
         stream = _Stream(sigtar, 0)
         while stream.advance():
-            yield stream.entry
+            yield stream.entry, stream.deleted
 
 
 # -- writing ------------------------------------------------------------------------------------------------------

@@ -57,24 +57,35 @@ def load_from(group: str, name: str) -> ModuleType | None:
     from stevedore.exception import NoMatches
 
     _no_cache_on_disk()
-    claims = dists_claiming(group, name)
-    if len(claims) > 1:
-        raise PluginError(f"{' and '.join(claims)} both claim '{name}' ({group})", hint="uninstall one of them")
-    owner = claims[0] if claims else "?"
 
-    def failed(_manager: Any, entry_point: Any, err: BaseException) -> None:
+    def failed(_manager: Any, _entry_point: Any, err: BaseException) -> None:
+        owner = _owner(group, name)
         raise PluginError(
             f"plugin '{name}' of {owner} cannot be imported: {type(err).__name__}: {err}",
             hint=f"pip install --upgrade {owner}",
         ) from err
 
+    def contested(_group: str, _name: str, _claims: Any) -> Any:
+        owners = " and ".join(dists_claiming(group, name))
+        raise PluginError(f"{owners} both claim '{name}' ({group})", hint="uninstall one of them")
+
     try:
-        manager: Any = DriverManager(group, name, on_load_failure_callback=failed, on_missing_entrypoints_callback=None)
+        manager: Any = DriverManager(
+            group,
+            name,
+            on_load_failure_callback=failed,
+            on_missing_entrypoints_callback=None,
+            conflict_resolver=contested,
+        )
+        module: ModuleType = manager.driver
     except NoMatches:
         return None
-    module: ModuleType = manager.driver
-    _check_api(module, owner)
+    _check_api(module, group, name)
     return module
+
+
+def _owner(group: str, name: str) -> str:
+    return " and ".join(dists_claiming(group, name)) or "?"
 
 
 def dists_claiming(group: str, name: str) -> list[str]:
@@ -85,14 +96,15 @@ def dists_claiming(group: str, name: str) -> list[str]:
     return sorted(found.values())
 
 
-def _check_api(module: ModuleType, owner: str) -> None:
+def _check_api(module: ModuleType, group: str, name: str) -> None:
     """While the major number is 0 a plugin must be written against this very API (docs/architecture.md, versions)."""
     theirs = getattr(module, "TARRAGON_API", None)
     if theirs is None:
-        raise PluginError(f"{owner}: module '{module.__name__}' does not say TARRAGON_API")
+        raise PluginError(f"{_owner(group, name)}: module '{module.__name__}' does not say TARRAGON_API")
     ours = TARRAGON_API
     fits = theirs == ours if ours[0] == 0 else (theirs[0] == ours[0] and theirs[1] <= ours[1])
     if not fits:
+        owner = _owner(group, name)
         raise PluginError(
             f"{owner} was written against API {theirs[0]}.{theirs[1]}, this core has {ours[0]}.{ours[1]}",
             hint=f"pip install --upgrade {owner} tarragon-core",

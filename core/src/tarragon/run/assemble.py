@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from tarragon import tar
 from tarragon.api.backend import Role
@@ -23,41 +23,53 @@ from tarragon.volume import manifest
 from tarragon.volume.manifest import VolumeRecord
 
 from .build import Problem, RangeBuilt, unsettled
+from .journal import Hashed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO
+    from collections.abc import Iterable, Iterator
 
     from tarragon.api.events import StoredVolume
+    from tarragon.store.archive import Parts
     from tarragon.volume.name import SetTime
     from tarragon.volume.seal import SealedVolume
 
     from .build import Built
     from .context import Context
+    from .journal import Journal, Point
 
 _SEEN = {NEW: (4, "A"), CHANGED: (5, "M"), GONE: (6, "D")}
 #: Kinds of problem that mean: not stored as it is (R56).
 _COUNTED = ("unreadable", "changed")
 
 
+class _Mark(NamedTuple):
+    """A point to go on from, reached when the volume that carries it is stored."""
+
+    last: bytes
+    signatures: tuple[int, str]
+    ranges: tuple[RangeBuilt, ...]
+
+
 class _Upload(NamedTuple):
     volume: SealedVolume
     record: VolumeRecord
     done: Future[StoredVolume]
+    mark: _Mark | None
 
 
 class Assembly:
     """A set that is being put together."""
 
-    def __init__(
-        self, context: Context, of: SetTime, into: manifest.Writer, signatures: BinaryIO, *, parallel: bool
-    ) -> None:
-        """``into`` and ``signatures`` are the two ``.part`` files of the cache."""
+    def __init__(self, context: Context, of: SetTime, parts: Parts, journal: Journal, *, parallel: bool) -> None:
+        """``parts`` are the two ``.part`` files of the cache, empty but for what ``go_on`` is told of."""
         self._context = context
         self._of = of
-        self._manifest = into
-        self._signatures = signatures
-        self._signature_bytes = 0
+        self._parts = parts
+        self._journal = journal
+        self._manifest_file = Hashed(parts.manifest)
+        self._signatures = Hashed(parts.signatures)
+        self._manifest = manifest.Writer(cast("BinaryIO", self._manifest_file), b"", b"")
+        self._unrecorded: list[StoredVolume] = []
         self._pool = ThreadPoolExecutor(2, "upload") if parallel else None
         self._uploads: deque[_Upload] = deque()
         self._files = context.temp.file()
@@ -68,14 +80,37 @@ class Assembly:
         self.stored_size = 0
         self.problems = 0
 
+    def begin(self, host: bytes, source: bytes) -> None:
+        """Begin the manifest of a new set."""
+        self._manifest = manifest.Writer(cast("BinaryIO", self._manifest_file), host, source)
+
+    def go_on(self, volumes: int, point: Point, kept: Iterable[FileSeen]) -> None:
+        """Go on with a set of which so many volumes are stored, with what they hold already in the two files."""
+        self.volumes = volumes
+        self._last = (point.last, None)
+        self._ranges = list(point.ranges)
+        for seen in kept:
+            self._see(seen)
+
+    def met(self, manifest_data: Iterable[bytes], signatures_data: Iterable[bytes]) -> None:
+        """Count what stands in the two files already."""
+        for data in manifest_data:
+            self._manifest_file.met(data)
+        for data in signatures_data:
+            self._signatures.met(data)
+
     def take(self, built: Built) -> None:
         """Store a job's volumes under the next numbers, and write down what they hold."""
-        for volume in built.volumes:
-            self._store(volume)
         if built.range is not None:
             self._join(built.range)
         else:
             self._add_signatures(built.signatures)
+        for volume in built.volumes:
+            mark = None
+            if volume is built.volumes[-1]:
+                last = volume.last[0] if volume.last is not None else self._last[0]
+                mark = _Mark(last, self._signatures.mark, tuple(self._ranges))
+            self._store(volume, mark)
         for seen in built.seen:
             self._see(seen)
         for problem in built.problems:
@@ -83,7 +118,7 @@ class Assembly:
 
     # -- volumes ------------------------------------------------------------------------------------------------------
 
-    def _store(self, volume: SealedVolume) -> None:
+    def _store(self, volume: SealedVolume, mark: _Mark | None) -> None:
         self.volumes += 1
         number = self.volumes
         # An empty volume begins at the root and ends where the one before did (docs/format.md § 2.3).
@@ -99,7 +134,7 @@ class Assembly:
             done.set_result(put(name, source, Role.VOLUME, number))
         else:
             done = self._pool.submit(put, name, source, Role.VOLUME, number)
-        self._uploads.append(_Upload(volume, record, done))
+        self._uploads.append(_Upload(volume, record, done, mark))
         self._record(most=2 if self._pool is not None else 0)
 
     def _record(self, most: int) -> None:
@@ -108,6 +143,11 @@ class Assembly:
             upload = self._uploads.popleft()
             stored = upload.done.result()
             self._manifest.add(upload.record)
+            self._unrecorded.append(stored)
+            if upload.mark is not None:
+                last, signatures, ranges = upload.mark
+                self._journal.add(self._unrecorded, last, self._manifest_file.mark, signatures, ranges)
+                self._unrecorded = []
             self._context.temp.discard(upload.volume.path)
             self.stored_size += stored.size
             for sink in self._context.sinks:
@@ -118,23 +158,24 @@ class Assembly:
     def _add_signatures(self, members: bytes | Path) -> None:
         if isinstance(members, bytes):
             self._signatures.write(members)
-            self._signature_bytes += len(members)
             return
         with members.open("rb") as file:
             while data := file.read(1 << 20):
                 self._signatures.write(data)
-                self._signature_bytes += len(data)
         self._context.temp.discard(members)
 
     def _join(self, built: RangeBuilt) -> None:
         """Collect the ranges of a large file; with the last one its signature is whole."""
         self._ranges.append(built)
+        for sink in self._context.sinks:
+            sink.record(Note("range", {"bytes": built.range.stop - built.range.start}))
         if not built.range.last:
             return
         ranges, self._ranges = self._ranges, []
         stands = {part.before for part in ranges} | {part.after for part in ranges}
         entry = ranges[0].entry
-        if len(stands) > 1:
+        # A file that has another size than when it was cut into ranges was not read to its end, or beyond it.
+        if len(stands) > 1 or stands.pop().size != built.range.stop:
             self.tell(Problem("changed", entry.path, "it changed while it was read"))
             entry = unsettled(entry)
         self._add_signatures(sigtar.member(entry, b"".join(part.signature for part in ranges)))
@@ -170,7 +211,7 @@ class Assembly:
     def finish(self) -> None:
         """Wait for all uploads, and end the two files."""
         self._record(most=0)
-        self._signatures.write(end_of_signatures(self._signature_bytes))
+        self._signatures.write(end_of_signatures(self._signatures.size))
         self._manifest.finish(self._file_count, self._changed_files())
         self.close()
 

@@ -23,12 +23,12 @@ from tarragon.delta.compare import Change, Kept, Tally
 from tarragon.folders import Folders, split
 from tarragon.record import NOTICE, quoted_field
 from tarragon.source.walk import Unreadable, Walk, open_root
-from tarragon.volume import manifest
 from tarragon.volume.name import FULL, INC, SetTime
 
-from . import commit, plan
+from . import commit, plan, resume
 from .assemble import Assembly
 from .build import Builder, Built, Problem
+from .journal import Head, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -57,15 +57,43 @@ def backup(context: Context, target: Target) -> Result:
     source = source_of(context)
     context.sealer  # noqa: B018 - a missing key or program is told before anything is looked at
     context.temp.require(_room_needed(context))
-    with target.archive.lock():
-        chain = basis(context, target)
-        if chain is not None:
-            target.sync(chain.sets)
-            chain = basis(context, target)
-        if chain is not None:
-            check_origin(context, target, chain.sets[-1], source)
-        run = _Run(context, target, source, list(chain.sets) if chain is not None else [])
-        return run.dry() if context.options.dry_run else run.make()
+    with target.writing():
+        if context.options.dry_run:
+            return _Run(context, target, source, _upon(context, target, source)).dry()
+        left = resume.look(context, target, source, shape(context, source))
+        if isinstance(left, resume.Broken):
+            target.sync(left.upon)
+            upon = [each for each in target.collection if each.of in {of.of for of in left.upon}]
+            return _Run(context, target, source, upon, left).make()
+        return _Run(context, target, source, _upon(context, target, source), leftovers=left.names).make()
+
+
+def _upon(context: Context, target: Target, source: bytes) -> list[BackupSet]:
+    """The sets that this run builds upon, with their metadata in the cache; none for a full backup."""
+    chain = basis(context, target)
+    if chain is None:
+        return []
+    target.sync(chain.sets)
+    chain = basis(context, target)
+    if chain is None:
+        return []
+    check_origin(context, target, chain.sets[-1], source)
+    return list(chain.sets)
+
+
+def shape(context: Context, source: bytes) -> dict[str, object]:
+    """What must be the same for a run to go on with a set that another one began."""
+    options = context.options
+    return {
+        "host": os.fsdecode(hostname()),
+        "source": os.fsdecode(local_dir(source)),
+        "selection": [list(word) for word in context.settings.selection],
+        "copy_links": options.copy_links,
+        "volsize": options.volsize,
+        "max_blocksize": options.max_blocksize,
+        "suffix": context.sealer.suffix,
+        "prefix": [options.file_prefix, options.file_prefix_archive],
+    }
 
 
 def _room_needed(context: Context) -> int:
@@ -163,14 +191,23 @@ def in_order(executor: Executor, build: Callable[[plan.Job], Built], jobs: Itera
 class _Run:
     """One set on its way."""
 
-    def __init__(self, context: Context, target: Target, source: bytes, upon: list[BackupSet]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        target: Target,
+        source: bytes,
+        upon: list[BackupSet],
+        broken: resume.Broken | None = None,
+        leftovers: tuple[str, ...] = (),
+    ) -> None:
         self._context = context
         self._target = target
         self._source = source
         self._upon = upon
+        self._broken = broken
+        self._leftovers = leftovers if broken is None else broken.head.leftovers
         self._tally = Tally()
-        self._spooled: deque[str] = deque()
-        self.of = self._set_time()
+        self.of = self._set_time() if broken is None else broken.of
 
     def _set_time(self) -> SetTime:
         """The set's time: the clock, but always later than any set there is (docs/format.md § 14, trap 30)."""
@@ -235,7 +272,7 @@ class _Run:
         context = self._context
         self._tell_sinks(Note("walk_started", {"time": time.time()}))
         changes = self._changes()
-        if self._upon and context.options.skip_if_no_change:
+        if self._upon and context.options.skip_if_no_change and self._broken is None:
             first = next(changes, None)
             if first is None:
                 self._tell_sinks(FilesSame(self._tally.same, self._tally.same_size))
@@ -244,20 +281,36 @@ class _Run:
                 context.log.log(NOTICE, "nothing changed: no set is made")
                 return Result(0, None)
             changes = _chained(first, changes)
-        parts = self._target.archive.begin(context.names.manifest(self.of), context.names.signatures(self.of))
         with contextlib.ExitStack() as closing:
-            closing.callback(parts.close)
-            writer = manifest.Writer(parts.manifest, hostname(), local_dir(self._source))
-            parallel = context.options.concurrency != 0
-            assembly = Assembly(context, self.of, writer, parts.signatures, parallel=parallel)
-            closing.callback(assembly.close)
+            assembly = self._begin(closing)
             self._build(changes, assembly)
             self._tell_sinks(FilesSame(self._tally.same, self._tally.same_size))
             self._tell_sinks(Note("walk_ended", {"time": time.time()}))
             assembly.finish()
-            parts.sync()
         self._commit(assembly)
         return Result(assembly.problems, self.of)
+
+    def _begin(self, closing: contextlib.ExitStack) -> Assembly:
+        """The set's files in the cache and its journal: new ones, or those of the run that was broken off."""
+        context, target, broken = self._context, self._target, self._broken
+        names = context.names.manifest(self.of), context.names.signatures(self.of)
+        parallel = context.options.concurrency != 0
+        ledger = target.state.ledger("journal")
+        if broken is None:
+            parts = target.archive.begin(*names)
+        else:
+            parts = target.archive.resume(*names, broken.point.manifest[0], broken.point.signatures[0])
+        closing.callback(parts.close)
+        journal = Journal(ledger, parts)
+        assembly = Assembly(context, self.of, parts, journal, parallel=parallel)
+        closing.callback(assembly.close)
+        if broken is None:
+            parent = resume.parent_hash(target, self._upon[-1]) if self._upon else ""
+            journal.begin(Head(self.of, parent, shape(context, self._source), self._leftovers))
+            assembly.begin(hostname(), local_dir(self._source))
+        else:
+            resume.take_up(context, target, broken, journal, assembly, shape(context, self._source))
+        return assembly
 
     def _build(self, changes: Iterator[Change | Kept], assembly: Assembly) -> None:
         context = self._context
@@ -265,7 +318,12 @@ class _Run:
         builder = Builder(
             self._source, context.sealer, context.temp, options.volsize * MIB, options.max_blocksize, options.copy_links
         )
-        jobs = plan.jobs(changes, options.volsize * MIB, context.sealer.ratio, options.max_blocksize, self._readable)
+        begun: dict[bytes, int] = {}
+        if self._broken is not None:
+            begun = {part.entry.path: part.range.ordinal + 1 for part in self._broken.point.ranges}
+            changes = resume.beyond(changes, self._broken.point)
+        volsize = options.volsize * MIB
+        jobs = plan.jobs(changes, volsize, context.sealer.ratio, options.max_blocksize, self._readable, begun)
         for built in in_order(context.executor, builder, self._told(jobs, assembly)):
             assembly.take(built)
 
@@ -279,7 +337,7 @@ class _Run:
     def _commit(self, assembly: Assembly) -> None:
         context = self._context
         self._tell_sinks(Note("set", self._meta(skipped=False)))
-        commit.commit(context, self._target, self.of)
+        commit.commit(context, self._target, self.of, assembly.volumes, self._leftovers)
         self._target.refresh()
         encrypted = context.sealer.cipher is not None and bool(context.sealer.cipher.suffix)
         chain = max(0, len(self._target.collection.chains) - 1)
@@ -300,8 +358,7 @@ class _Run:
             "concurrency": context.options.concurrency if context.options.concurrency is not None else 0,
             "target": str(context.url),
             "source": os.fsdecode(self._source),
-            "local_json_stat": [each.local_stats.name if each.local_stats else "N/A" for each in self._upon]
-            or [context.names.stats(self.of, ".gz")],
+            "local_json_stat": [each.local_stats.name if each.local_stats else "N/A" for each in self._upon] or ["N/A"],
         }
 
     def _tell_sinks(self, event: FilesSame | Note | SetCommitted | FileSeen) -> None:
@@ -316,23 +373,22 @@ class _Run:
         self._tell_sinks(Note("walk_started", {"time": time.time()}))
         words = {compare.ADDED: (4, "A", NEW), compare.MODIFIED: (5, "M", CHANGED), compare.DELETED: (6, "D", DELETED)}
         problems = 0
-        bytes_seen = 0
         for change in self._changes():
             if isinstance(change, Kept):
                 field = quoted_field(change.path)
                 extra = {"number": 10, "fields": (field,)}
                 context.log.warning("%s cannot be read: %s", field, change.reason, extra=extra)
+                self._tell_sinks(Note("problem", Problem("unreadable", change.path, change.reason)._asdict()))
                 problems += 1
                 continue
             number, letter, word = words[change.kind]
             field = quoted_field(change.entry.path or b".")
             context.log.info("%s %s", letter, field[1:-1], extra={"number": number, "fields": (field,)})
             size = change.entry.size if change.kind != compare.DELETED else 0
-            bytes_seen += size
-            context.log.info("", extra={"number": 2, "fields": (str(bytes_seen),)})
             self._tell_sinks(FileSeen(change.entry.path, change.entry.kind, word, size))
         self._tell_sinks(FilesSame(self._tally.same, self._tally.same_size))
         self._tell_sinks(Note("walk_ended", {"time": time.time()}))
+        self._tell_sinks(Note("set", self._meta(skipped=False)))
         return Result(problems, None)
 
 

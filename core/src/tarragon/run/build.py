@@ -224,12 +224,12 @@ class _Attempt:
         settled = True
         try:
             before = _stand(fd)
-            data = _read_all(fd, before.size)
+            data = _read_all(fd, min(before.size, PART))  # it may have grown to any size by now
             if _stand(fd) != before or len(data) != before.size:
+                entry = entry_of(entry.path, os.fstat(fd), self._owners)  # before it is read: never newer than its data
                 before = _stand(fd)
                 data = _read_all(fd, min(before.size, PART - 1))
                 settled = _stand(fd) == before and len(data) == before.size
-                entry = entry_of(entry.path, os.fstat(fd), self._owners)
         except OSError as err:
             self._problem("unreadable", entry.path, err.strerror or str(err))
             return
@@ -278,8 +278,9 @@ class _Attempt:
         yield from difftar.data_blocks(
             encoder.what, entry, encoder.encode(reading), first_part=number, first=first, last=part.last
         )
+        after = _stand(-1 if reading.short else fd)  # what was made up never agrees with other ranges
         self._built.range = RangeBuilt(
-            entry, part, before, _stand(fd), encoder.signature, encoder.written, CHANGED if old else NEW
+            entry, part, before, after, encoder.signature, encoder.written, CHANGED if old else NEW
         )
 
     def _stored(self, entry: Entry, signature: bytes, what: str, written: int, *, settled: bool) -> None:

@@ -16,6 +16,8 @@ from tarragon.store.source import FileSource
 from tarragon.volume.seal import digests
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tarragon.api.events import StoredVolume
     from tarragon.store.archive import Archive
     from tarragon.volume.name import SetTime
@@ -26,10 +28,11 @@ if TYPE_CHECKING:
 _COPY = 1 << 20
 
 
-def commit(context: Context, target: Target, of: SetTime) -> None:
+def commit(context: Context, target: Target, of: SetTime, volumes: int, leftovers: Iterable[str]) -> None:
     """Store signatures, statistics and manifest of a set whose volumes are all stored, then keep them in the cache.
 
-    Raises ValidationFailed when the manifest does not read back as it was written.
+    ``leftovers`` of broken runs, and volumes of this set beyond the last, are deleted once the set is whole. Raises
+    ValidationFailed when the manifest does not read back as it was written.
     """
     names = context.names
     sealer = context.sealer
@@ -45,7 +48,16 @@ def commit(context: Context, target: Target, of: SetTime) -> None:
     with _part(archive, names.manifest(of)) as plain:
         stored = _store(context, plain, name, Role.MANIFEST)
     _read_back(context, name, stored)
+    target.refresh()
+    context.store.delete([*_surplus(target, of, volumes), *leftovers])
     archive.commit(names.manifest(of), names.signatures(of))
+    target.state.ledger("journal").remove()
+
+
+def _surplus(target: Target, of: SetTime, volumes: int) -> list[str]:
+    """Volumes beyond the last one: an earlier attempt at this set had more of them."""
+    listed = [each for each in target.collection if each.of == of]
+    return [info.name for each in listed for number, info in each.volumes.items() if number > volumes]
 
 
 def _part(archive: Archive, name: str) -> BinaryIO:

@@ -14,6 +14,7 @@ from tarragon.api.options import Secret
 from tarragon.api.url import BackendURL, parse_url
 from tarragon.owners import Owners
 from tarragon.plugin import finder
+from tarragon.settings import defaults
 from tarragon.source.select import Selection, selection, switches
 from tarragon.temp import TempFolder, parent_folder
 from tarragon.volume.name import Names, Prefixes
@@ -64,12 +65,14 @@ class Context:
         """Take a plugin into use. One that the command line did not call for has its options at their defaults."""
         self.hub.use(kind, name)
         given = self.options
-        missing = {one.name: one.default for one in self.hub.collect("options") if one.name not in given}
+        missing = {k: v for k, v in defaults(self.hub.collect("options")).items() if k not in given}
         if missing:
             self.__dict__["options"] = given.replaced(**missing)
 
     def parse_time(self, text: str) -> int:
         """A time of the command line in seconds. Raises BadOption."""
+        if text.startswith("-") and text[1:].isdecimal():
+            return int(text)  # a time before 1970 that was read already
         return clock.parse_time(text, self.now, self.options.time_separator)
 
     # -- places -------------------------------------------------------------------------------------------------------
@@ -237,12 +240,20 @@ class Context:
             )
             return made
 
-        words = list(self.settings.selection)
+        words = [*self._listed(), *self.settings.selection]
         if not words:
             return Selection()
+        self._use("filter", words[0][0])
         if mode is None:
             mode = FilterMode(null_separator=self.options.null_separator)
         return selection(words, switches(self.hub.collect("options")), make, mode)
+
+    def _listed(self) -> list[tuple[str, str | None]]:
+        """Filters that are no conditions of the command line's order: stored options by the name of a filter."""
+        filters = finder.names("filter")
+        stored = [one for one in self.hub.collect("options") if one.action == "store" and one.flag[2:] in filters]
+        given = [(one.flag[2:], getattr(self.options, one.name)) for one in stored]
+        return [(name, value) for name, value in given if value is not None]
 
     @cached_property
     def owners(self) -> Owners:

@@ -6,6 +6,8 @@ content are the same for every width and executor.
 
 from __future__ import annotations
 
+import math
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from tarragon.api.entry import REG
@@ -15,7 +17,7 @@ from tarragon.delta.difftar import PART
 from tarragon.volume.seal import RESERVE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 #: A job holds its changes in memory; a tree of empty files must not become one job.
 MOST_CHANGES = 16384
@@ -56,11 +58,13 @@ def jobs(
     ratio: float,
     max_blocksize: int,
     readable: Callable[[bytes], bool] = lambda path: True,
+    begun: Mapping[bytes, int] = MappingProxyType({}),
 ) -> Iterator[Job]:
     """Group changes into jobs; a file larger than one and a half volumes is cut into ranges, a job each.
 
-    Such a file is asked for with ``readable`` first: what one range stores no other can take back. There is at least
-    one job, so that an empty set has its empty volume (docs/format.md § 2.3).
+    Such a file is asked for with ``readable`` first: what one range stores no other can take back. ``begun`` says of
+    which file so many ranges are stored already. There is at least one job, so that an empty set has its empty volume
+    (docs/format.md § 2.3).
     """
     target = max(PART, int((volsize - RESERVE) / ratio))
     items: list[Item] = []
@@ -80,6 +84,8 @@ def jobs(
                 kept.append(Kept(change.entry.path, "no permission"))
                 continue
             for part in ranges(change.entry.size, target, max_blocksize):
+                if part.ordinal < begun.get(change.entry.path, 0):
+                    continue
                 yield Job((Item(change, part),), tuple(kept))
                 kept, made = [], True
             continue
@@ -97,12 +103,7 @@ def _cost(change: Change) -> int:
 def ranges(size: int, target: int, max_blocksize: int) -> Iterator[Range]:
     """Cut a file of ``size`` bytes into equal ranges of about ``target`` bytes."""
     block_len = rsync.block_length(size, max_blocksize)
-    step = PART
-    while step % block_len:
-        step += PART  # both are multiples of 512: 128 steps at the most, for lengths up to 64 KiB
-        if step > target:
-            step = block_len * PART
-            break
+    step = math.lcm(PART, block_len)
     count = max(1, round(size / target))
     length = -(-size // count)
     length = max(step, -(-length // step) * step)

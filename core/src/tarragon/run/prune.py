@@ -59,13 +59,13 @@ def _remove(context: Context, target: Target, sets: Sequence[BackupSet]) -> None
         context.log.log(NOTICE, "found old backup sets at these times:\n%s\n(--force deletes them)", listed)
         return
     context.log.log(NOTICE, "deleting backup sets at these times:\n%s", listed)
-    with target.archive.lock():
+    with target.writing():
         target.discard(sets)
 
 
 def cleanup(context: Context, target: Target) -> None:
     """Delete files that belong to no complete set. A set that can still be resumed here stays."""
-    with target.archive.lock():
+    with target.writing():
         collection = target.collection
         going = [each for each in collection.orphans + collection.incomplete if not each.partial]
         strays = [name.name for name in collection.strays]

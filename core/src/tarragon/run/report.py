@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _RULE = "-" * 25
 #: Numbers of the records.
 _STATUS, _LISTED = 3, 10
+#: Statistics objects have three levels. To write what is nested a thousand deep takes Python for ever, or fails.
+_LEVELS = 20
 
 
 class SetChanges(NamedTuple):
@@ -187,11 +189,18 @@ def _statistics(log: RunLog, key: str, stored: bytes | None) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(stored)
-        json.dumps({key: {"json_stat": found}}, indent=4)  # what is nested deeper than it can be written is none
     except (ValueError, RecursionError) as err:
         log.warning("the statistics of set %s cannot be read: %s", key, err)
         return {}
-    if isinstance(found, dict):
+    if isinstance(found, dict) and _is_shallow(found, _LEVELS):
         return found
-    log.warning("the statistics of set %s are no JSON object", key)
+    log.warning("the statistics of set %s are not what a backup writes", key)
     return {}
+
+
+def _is_shallow(value: object, levels: int) -> bool:
+    """Whether ``value`` is nested at most so deep."""
+    if not isinstance(value, dict | list):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_shallow(each, levels - 1) for each in inner)

@@ -21,6 +21,7 @@ from tarragon.delta.compare import is_at_or_below
 from tarragon.parked import MANY, Lot
 from tarragon.store.archive import Archive, cache_folder, cached_name, sync_plan
 from tarragon.store.chain import BackupSet, Collection, collect
+from tarragon.store.state import Ledger, State, state_folder
 from tarragon.volume import manifest
 from tarragon.volume.unseal import check_hash, unseal
 
@@ -51,6 +52,15 @@ class Target:
         options = self._context.options
         url = self._context.settings.url or ""
         return Archive(cache_folder(options.archive_dir, options.name, url, self._context.env))
+
+    @cached_property
+    def state(self) -> State:
+        """What this client remembers of this target."""
+        folder = state_folder(self._context.options.archive_dir, self.archive.folder.name, self._context.env)
+        return State(folder)
+
+    def ledger(self, name: str) -> Ledger:
+        return self.state.ledger(name)
 
     @cached_property
     def collection(self) -> Collection:
@@ -164,22 +174,22 @@ class Target:
         lost: Callable[[BackupSet, str, TarragonError], None],
         lot: Lot | None,
     ) -> Iterator[Patch]:
-        def mentioned(first: bytes, last: bytes) -> Iterable[Entry]:
+        def mentioned(first: bytes, last: bytes) -> Iterable[tuple[Entry, bool]]:
             return self._mentioned(of, first, last)
 
         for found in difftar.decode(self._volumes(of, path, lost, lot), mentioned):
             if path is None or is_at_or_below(found.entry.path, path):
                 yield found
 
-    def _mentioned(self, of: BackupSet, first: bytes, last: bytes) -> Iterator[Entry]:
-        """The entries that a set's signatures have between two paths."""
+    def _mentioned(self, of: BackupSet, first: bytes, last: bytes) -> Iterator[tuple[Entry, bool]]:
+        """The entries that a set's signatures have between two paths, and whether they are deleted there."""
         begin, end = order_key(first), order_key(last)
         try:
-            for entry in sigtar.entries(self.open_signatures(of)):
+            for entry, gone in sigtar.entries(self.open_signatures(of)):
                 if order_key(entry.path) > end:
                     return
                 if order_key(entry.path) >= begin:
-                    yield entry
+                    yield entry, gone
         except TarragonError as err:
             self._context.log.warning("what set %s has lost cannot be told by name: %s", of.key, err)
 
@@ -303,5 +313,5 @@ class Target:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        with self.archive.lock():
+        with self.state.lock(purpose=self._context.action), self.archive.lock():
             yield

@@ -9,6 +9,7 @@ from tarragon.api.entry import DIR, Entry, FilterMode, Verdict
 from tarragon.api.errors import MissingVolume, NothingRestored, NotInBackup, SourceError, TarragonError, UserError
 from tarragon.api.events import RESTORED, FileSeen
 from tarragon.delta.compare import is_at_or_below
+from tarragon.delta.patch import RestoredEntry
 from tarragon.record import NOTICE, quoted_field
 
 from .restored import Damage, Restoring, sets_at, tell_missing
@@ -17,7 +18,6 @@ from .tree import Tree
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tarragon.delta.patch import RestoredEntry
     from tarragon.source.select import Selection
     from tarragon.store.chain import BackupSet
 
@@ -96,6 +96,8 @@ class _Restore:
                 )
             raise NothingRestored("the backup holds nothing at that time")
         self._tree.finish()
+        for folder, err in self._tree.unfinished:
+            restoring.give_up(RestoredEntry(folder, iter(())), err)
         self._tell_end(restoring.damage)
         return restoring.damage
 

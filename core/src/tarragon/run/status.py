@@ -19,13 +19,18 @@ if TYPE_CHECKING:
     from .repository import Target
 
 
+#: A statistics object beyond this is none (R42).
+LARGEST_STATS = 1 << 22
+
+
 def status(context: Context, target: Target) -> None:
     """Show what the options ask for: one file's changes, one set's, or all chains."""
     options = context.options
-    if options.file_changed is not None:
-        report.file_changed(context.log, options.file_changed, _changes_of(target, options.file_changed))
-    elif options.show_changes_in_set is not None:
+    report.last_full_backup(context.log, target.collection)
+    if options.show_changes_in_set is not None:
         _changes_in(context, target, options.show_changes_in_set)
+    elif options.file_changed is not None:
+        report.file_changed(context.log, options.file_changed, _changes_of(target, options.file_changed))
     else:
         backend = context.url.scheme
         report.collection_status(
@@ -59,7 +64,9 @@ def _changes_of(target: Target, path: bytes) -> Iterator[tuple[SetTime, str]]:
 def _changes_in(context: Context, target: Target, index: int) -> None:
     as_json = context.options.jsonstat
     sets = report.sets_shown(target.collection, index, as_json=as_json)
-    shown = (report.SetChanges(of.of, _files(target, of), _stats(context, target, of)) for of in sets)
+    shown = (
+        report.SetChanges(of.of, _files(target, of), _stats(context, target, of) if as_json else None) for of in sets
+    )
     (report.jsonstat_of_changes if as_json else report.changes_in_set)(context.log, shown)
 
 
@@ -77,7 +84,7 @@ def _stats(context: Context, target: Target, of: BackupSet) -> bytes | None:
         if found is None:
             return None
         with found:
-            return found.read()
+            return found.read(LARGEST_STATS)
     except TarragonError as err:
         context.log.warning("the statistics of set %s cannot be read: %s", of.key, err)
         return None

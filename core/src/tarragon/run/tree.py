@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tarragon.api.entry import BLK, CHR, DIR, FIFO, REG, SYM, Entry, order_key
 from tarragon.api.errors import RestoreTargetNotEmpty, SourceError, TarragonError
 from tarragon.delta.compare import is_at_or_below
+from tarragon.delta.sigtar import safe_path
 from tarragon.folders import Folders, split
 
 if TYPE_CHECKING:
@@ -52,10 +53,12 @@ class Tree:
         self._ownership = ownership
         self._is_root = os.geteuid() == 0
         self._folders: Folders | None = None
+        self._above: int | None = None  # the folder that holds the target, for a root that is no folder
         self._in_order = in_order
         self._waiting: list[_Waiting] = []
         self._barred: bytes | None = None  # the newest entry that is no folder: nothing can be below it (R2)
         self.unowned = 0  # entries whose owner could not be set
+        self.unfinished: list[tuple[Entry, Refused]] = []  # folders whose metadata could not be set
 
     # -- the root -----------------------------------------------------------------------------------------------------
 
@@ -96,13 +99,13 @@ class Tree:
             self._check_parents(folder)
             return self._root().fd(folder), name
         parent, name = os.path.split(os.path.abspath(self._target))
-        try:
-            os.makedirs(parent, exist_ok=True)
-            if self._folders is None:
-                self._folders = Folders(os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        except OSError as err:
-            raise SourceError(f"cannot restore to {_shown(self._target)}: {err.strerror}") from err
-        return self._folders.fd(b""), name
+        if self._above is None:
+            try:
+                os.makedirs(parent, exist_ok=True)
+                self._above = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError as err:
+                raise SourceError(f"cannot restore to {_shown(self._target)}: {err.strerror}") from err
+        return self._above, name
 
     def _check_parents(self, folder: bytes) -> None:
         """Make the folders on the way that the archive did not have; refuse what stands below a thing that is none."""
@@ -121,11 +124,15 @@ class Tree:
 
     def write(self, entry: Entry, data: Iterable[bytes]) -> None:
         """Write one entry. Raises Refused, or what taking ``data`` raises: then nothing of it stands in the tree."""
+        if safe_path(entry.path) != entry.path:
+            raise Refused("its name could leave the folder")
         self._leave_to(entry.path)
         try:
             self._write(entry, data)
         except OSError as err:
             raise Refused(err.strerror or str(err), fields=(str(err.errno),)) from err
+        except (OverflowError, ValueError) as err:  # a number or a text that no system call takes
+            raise Refused(str(err)) from err
 
     def _write(self, entry: Entry, data: Iterable[bytes]) -> None:
         if entry.kind == DIR:
@@ -136,7 +143,7 @@ class Tree:
                 self._root()
             self._waiting.append(_Waiting(entry.path, entry))
             return
-        self._barred = entry.path or None
+        self._barred = entry.path
         folder, name = self._place(entry.path)
         if entry.kind == REG:
             self._write_file(folder, name, entry, data)
@@ -229,8 +236,10 @@ class Tree:
             self._finish_folder(self._waiting.pop())
 
     def _finish_folder(self, waiting: _Waiting) -> None:
-        fd = self._root().fd(waiting.path)
-        self._set_by_fd(fd, waiting.entry)
+        try:
+            self._set_by_fd(self._root().fd(waiting.path), waiting.entry)
+        except (OSError, OverflowError) as err:
+            self.unfinished.append((waiting.entry, Refused(f"its owner, mode or time could not be set: {err}")))
 
     def finish(self) -> None:
         """Finish all folders, the root last, and have the file system keep everything before success is reported."""
@@ -239,11 +248,16 @@ class Tree:
             self._finish_folder(self._waiting.pop())
         if self._folders is not None:
             _sync(self._folders.fd(b""))
+        elif self._above is not None:
+            _sync(self._above)
 
     def close(self) -> None:
         """Let go of the target."""
         if self._folders is not None:
             self._folders.close()
+        if self._above is not None:
+            os.close(self._above)
+            self._above = None
 
 
 def _chmod(name: bytes, mode: int, folder: int) -> None:

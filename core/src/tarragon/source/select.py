@@ -36,8 +36,8 @@ class Selection:
     def verdict(self, entry: Entry) -> Verdict:
         """INCLUDE, EXCLUDE, or for a folder DESCEND: enter it, and store it once something inside is included.
 
-        The first filter that says INCLUDE or EXCLUDE decides. After a DESCEND only INCLUDE can still change something,
-        and nothing includes by default. The root is always included.
+        The first filter that says INCLUDE, EXCLUDE or ENTER decides; after a DESCEND nothing is included by default,
+        and EXCLUDE comes to ENTER. The root is always included.
         """
         if not entry.path:
             return Verdict.INCLUDE
@@ -46,13 +46,11 @@ class Selection:
             said = ask(entry)
             if said is None:
                 continue
-            if said is Verdict.INCLUDE:
+            if said is Verdict.INCLUDE or (said is Verdict.EXCLUDE and not look_inside):
                 return said
-            if said is Verdict.EXCLUDE:
-                if not look_inside:
-                    return said
-                break
             look_inside = True
+            if said is not Verdict.DESCEND:
+                break
         if not look_inside:
             return Verdict.INCLUDE
         return Verdict.DESCEND if entry.kind == DIR else Verdict.EXCLUDE

@@ -80,7 +80,10 @@ class Walk:
         fd, st = open_root(self._source)
         if fd < 0:
             target = os.readlink(self._source) if (st.st_mode & 0o170000) == 0o120000 else b""
-            yield entry_of(b"", st, self._owners, target)
+            entry = entry_of(b"", st, self._owners, target)
+            if entry.kind == SOCK:
+                raise SourceError(f"the source '{os.fsdecode(self._source)}' is a socket: there is nothing to store")
+            yield entry
             return
         with Folders(fd, follow=self._copy_links) as folders:
             root = entry_of(b"", st, self._owners)
@@ -100,6 +103,7 @@ class Walk:
                 if found is None:
                     continue
                 if isinstance(found, Unreadable):
+                    yield from _now_due(levels)
                     yield found
                     continue
                 entry, identity = found
@@ -107,10 +111,11 @@ class Walk:
                 if verdict is Verdict.EXCLUDE:
                     continue
                 if entry.kind == DIR:
-                    if any(above.identity == identity for above in levels):
+                    if self._copy_links and any(above.identity == identity for above in levels):
                         continue  # only --copy-links can lead back up
                     names = self._names(folders, path)
                     if isinstance(names, Unreadable):
+                        yield from _now_due(levels)
                         yield names
                         continue
                     waiting = [entry] if verdict is Verdict.DESCEND else []
@@ -160,7 +165,7 @@ class Walk:
 
 
 def _now_due(levels: list[_Level]) -> Iterator[Entry]:
-    """Folders that waited for something inside to be included."""
+    """Folders that waited for something inside to be included, or kept because it cannot be read."""
     for level in levels:
         if level.waiting:
             yield level.waiting.pop()

@@ -14,7 +14,8 @@
 #define TL_WEAK_OFFSET 31            /* added to each byte by the weak sum (docs/format.md § 5.1) */
 #define TL_MAX_LANES 32
 
-/* A filter over weak sums: one 32-bit word per sum, two bits in it; the word is chosen by the top bits of the mixed sum. */
+/* A filter over weak sums: each belongs to one 32-bit word, chosen by the top bits of its mix, and clears two bits of it,
+ * chosen by the low bits. A sum whose two bits are not both clear is not in the filter. */
 typedef struct {
     const uint32_t *words;
     unsigned shift; /* 32 - log2(number of words); never 32, so there are at least two words */
@@ -77,10 +78,14 @@ static inline uint32_t tl_mix(uint32_t weak)
     return mixed ^ (mixed >> 15);
 }
 
+static inline uint32_t tl_bits(uint32_t mixed)
+{
+    return 1u << (mixed & 31) | 1u << (mixed >> 5 & 31);
+}
+
 static inline bool tl_passes(tl_filter filter, uint32_t mixed)
 {
-    uint32_t word = filter.words[mixed >> filter.shift];
-    return (word >> (mixed & 31)) & (word >> ((mixed >> 5) & 31)) & 1;
+    return !(filter.words[mixed >> filter.shift] & tl_bits(mixed));
 }
 
 /* Move the window of `len` bytes one byte on: `old` leaves it, `new` enters. */

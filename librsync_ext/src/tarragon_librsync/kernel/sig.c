@@ -108,7 +108,7 @@ static bool index_blocks(tl_sig *sig)
     while (bits < 31 && (1u << bits) < sig->blocks)
         bits++;
     size_t words = (size_t)1 << bits, buckets = (size_t)1 << (bits > 1 ? bits - 1 : 1);
-    uint32_t *filter = calloc(words, sizeof *filter);
+    uint32_t *filter = malloc(words * sizeof *filter);
     sig->filter = (tl_filter){filter, 32 - bits};
     sig->bucket_shift = bits > 1 ? 33 - bits : 31;
     sig->sorted = malloc(((size_t)sig->blocks + 1) * sizeof *sig->sorted);
@@ -117,9 +117,10 @@ static bool index_blocks(tl_sig *sig)
     if (!filter || !sig->sorted || !sig->sorted_mixed || !sig->buckets || !sort_blocks(sig))
         return false;
     drop_twins(sig);
+    memset(filter, 0xff, words * sizeof *filter);
     for (uint32_t i = 0; i < sig->sorted_count; i++) {
         uint32_t mixed = sig->sorted_mixed[i] = tl_mix(sig->weak[sig->sorted[i]]);
-        filter[mixed >> sig->filter.shift] |= 1u << (mixed & 31) | 1u << (mixed >> 5 & 31);
+        filter[mixed >> sig->filter.shift] &= ~tl_bits(mixed);
         sig->buckets[(mixed >> sig->bucket_shift) + 1] = i + 1;
     }
     for (size_t i = 1; i <= buckets; i++)

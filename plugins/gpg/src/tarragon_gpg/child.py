@@ -109,7 +109,7 @@ class Child:
     def _listen(self, event: int) -> None:
         for fd in (self._data_fd, self._status_fd, self._words_fd):
             os.set_blocking(fd, False)  # our ends only: an end's flags are its own
-        if sys.platform == "linux":
+        if sys.platform == "linux" and event == select.POLLIN:
             with contextlib.suppress(OSError):  # fewer switches; a user may have used up what the system allows
                 fcntl.fcntl(self._data_fd, fcntl.F_SETPIPE_SZ, _PIPE)
         self._poll.register(self._data_fd, event)
@@ -128,7 +128,7 @@ class Child:
         while True:
             if self._turn():
                 with contextlib.suppress(BlockingIOError):
-                    return os.write(self._data_fd, data[:_PIPE])
+                    return os.write(self._data_fd, data[:_TAKE])
 
     def readinto(self, buffer: memoryview) -> int:
         """Take what gpg gives; 0 at its end. Raises Unresponsive."""

@@ -144,7 +144,7 @@ def passphrases(recipe: Recipe, context: Context, signer_is_recipient: Callable[
         if recipe.writes and recipe.is_symmetric:
             return known.writing()
         names = ("SIGN_PASSPHRASE",) if stands_in("SIGN_PASSPHRASE", "PASSPHRASE") else ("PASSPHRASE",)
-        return context.ask_password("Decryption passphrase: ", env=names)
+        return context.ask_password("Decryption passphrase", env=names)
 
     def writing() -> Secret | None:
         if recipe.uses_agent:
@@ -154,7 +154,7 @@ def passphrases(recipe: Recipe, context: Context, signer_is_recipient: Callable[
         if not recipe.signer:
             return None
         names = ("PASSPHRASE",) if stands_in("PASSPHRASE", "SIGN_PASSPHRASE") else ("SIGN_PASSPHRASE",)
-        return context.ask_password("Signing key passphrase: ", env=names)
+        return context.ask_password("Signing key passphrase", env=names)
 
     known = Passphrases(reading, writing)
     if not recipe.uses_agent and ("PASSPHRASE" in env or stands_in("SIGN_PASSPHRASE", "PASSPHRASE")):
@@ -164,13 +164,13 @@ def passphrases(recipe: Recipe, context: Context, signer_is_recipient: Callable[
 
 def _symmetric(recipe: Recipe, context: Context) -> Secret:
     """The passphrase to seal with: typed twice on a terminal. A signing key must have the same, or none."""
-    secret = context.ask_password("Encryption passphrase: ", env=("PASSPHRASE",))
-    if "PASSPHRASE" not in context.env and secret != context.ask_password("The same passphrase again: "):
+    secret = context.ask_password("Encryption passphrase", env=("PASSPHRASE",))
+    if "PASSPHRASE" not in context.env and secret != context.ask_password("The same passphrase again"):
         raise UserError("the two passphrases are not the same")
     if not secret:
         raise UserError("the passphrase is empty", hint="set PASSPHRASE, or say --no-encryption")
     if recipe.signer and "SIGN_PASSPHRASE" in context.env:
-        signing = context.ask_password("Signing key passphrase: ", env=("SIGN_PASSPHRASE",))
+        signing = context.ask_password("Signing key passphrase", env=("SIGN_PASSPHRASE",))
         # gpg takes one passphrase per call (docs/format.md § 9).
         if signing and signing != secret:
             raise UserError("the symmetric and the signing passphrase differ", hint="gpg takes only one")

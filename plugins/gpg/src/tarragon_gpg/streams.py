@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     #: Why a finished child is not to be trusted, or None.
     Judge = Callable[["Child"], CipherError | None]
 
-_BUFFER = 256 * 1024
+_READ = 256 * 1024
+#: Little is held back, here, in the packets and in the pipe: a volume is cut by the size that its file has.
+_WRITE = 32 * 1024
 
 
 class Packer(Protocol):
@@ -137,7 +139,7 @@ class _Outlet(_Raw):
             raise self.failed(err) from None
 
     def _end(self) -> None:
-        rest = memoryview(bytearray(_BUFFER))
+        rest = memoryview(bytearray(_READ))
         while self._take(rest):
             pass
         self.verdict()
@@ -150,7 +152,7 @@ class SealingWriter(io.BufferedWriter):
         self, child: Child, judge: Judge, packer: Packer | None = None, done: Callable[[], None] = lambda: None
     ) -> None:
         self._inlet = _Inlet(child, judge, packer, done)
-        super().__init__(self._inlet, _BUFFER)
+        super().__init__(self._inlet, _WRITE)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -168,7 +170,7 @@ class OpeningReader(io.BufferedReader):
 
     def __init__(self, child: Child, judge: Judge) -> None:
         self._outlet = _Outlet(child, judge)
-        super().__init__(self._outlet, _BUFFER)
+        super().__init__(self._outlet, _READ)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -79,7 +79,10 @@ class Patterns:
             elif said is not None:
                 number, verdict = place, said
                 break
-        return Verdict.DESCEND if look_inside < number and verdict is not Verdict.INCLUDE else verdict
+        if look_inside >= number or verdict is Verdict.INCLUDE:
+            return verdict
+        # The list has not said its last word unless one of its patterns excludes: later filters may still include.
+        return Verdict.DESCEND if verdict is None else Verdict.ENTER
 
     def _decided(self, path: str) -> tuple[int, Verdict | None]:
         """The first of the plain patterns that the path is, or is below of."""

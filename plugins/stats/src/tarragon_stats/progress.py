@@ -136,11 +136,12 @@ class Progress:
         return True
 
     def _draw(self, text: str) -> None:
-        if self._terminal is None:
+        terminal = self._terminal  # uploads log from threads of their own, and what they log wipes the line
+        if terminal is None:
             return
         try:
-            self._terminal.write(text)
-            self._terminal.flush()
+            terminal.write(text)
+            terminal.flush()
         except OSError:
             self._terminal = None  # a terminal that is gone must not end a backup
 

@@ -1,0 +1,107 @@
+"""Points read out of the two ``.part`` files, where there is no journal: duplicity's, or ours without its state.
+
+A point is the end of a volume with which an entry ends, as far as the signatures go (docs/architecture.md, every file
+we own). Blocks of the manifest stand in for the journal; the caller hashes every volume again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import TYPE_CHECKING, BinaryIO
+
+from tarragon import tar
+from tarragon.api.errors import Malformed
+from tarragon.delta import sigtar
+from tarragon.volume import manifest
+
+from .journal import Kept, Point
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tarragon.store.archive import Archive
+    from tarragon.store.chain import BackupSet
+    from tarragon.volume.manifest import Manifest, VolumeRecord
+    from tarragon.volume.name import Names
+
+
+class Unusable(Exception):
+    """Why a broken set cannot be gone on with."""
+
+
+def points_of(archive: Archive, names: Names, partial: BackupSet) -> list[Point]:
+    """The points of a set that was broken off. Raises Unusable."""
+    first = archive.open(names.manifest(partial.of) + ".part")
+    second = archive.open(names.signatures(partial.of) + ".part")
+    if first is None or second is None:
+        raise Unusable("the cache has lost one of its files")
+    with first, second:
+        data = first.read()
+        try:
+            found = manifest.read(io.BytesIO(data))
+        except Malformed as err:
+            raise Unusable(f"its manifest cannot be read: {err}") from err
+        blocks = list(_blocks(data, found))
+        ends = _ends(second, {record.last for record, _ in blocks})
+    points: list[Point] = []
+    waiting: list[Kept] = []
+    for place, (record, size) in enumerate(blocks):
+        info = partial.volumes.get(record.number)
+        if info is None or record.sha1 is None or info.size is None:
+            break
+        waiting.append(Kept(record.number, info.name, info.size, record.sha1))
+        goes_on = place + 1 < len(blocks) and blocks[place + 1][0].first == record.last
+        if record.last_part is None and not goes_on and record.last in ends:
+            mark = (size, hashlib.sha256(data[:size]).hexdigest())
+            points.append(Point(tuple(waiting), record.last, mark, ends[record.last]))
+            waiting = []
+    return points
+
+
+def _blocks(data: bytes, found: Manifest) -> Iterator[tuple[VolumeRecord, int]]:
+    """The blocks that stand in order at the beginning of a manifest, each with its end.
+
+    Found by writing it again: what repeats or is cut off does not come out the same.
+    """
+    copy = io.BytesIO()
+    writer = manifest.Writer(copy, found.host, found.source)
+    for number, record in enumerate(found.volumes, 1):
+        writer.add(record)
+        if record.number != number or not data.startswith(copy.getvalue()):
+            return
+        yield record, copy.tell()
+
+
+class _Counted:
+    """A stream being read, and the hash of what was."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._hash.update(data)
+        self.size += len(data)
+        return data
+
+    def mark(self) -> tuple[int, str]:
+        return self.size, self._hash.hexdigest()
+
+
+def _ends(stream: BinaryIO, wanted: set[bytes]) -> dict[bytes, tuple[int, str]]:
+    """Where the members of these paths end in a sigtar that may be cut anywhere."""
+    counted = _Counted(stream)
+    reader = tar.Reader(counted)  # type: ignore[arg-type]
+    ends = {}
+    try:
+        while (member := reader.next()) is not None:
+            reader.skip()
+            path = sigtar.path_of(member)
+            if path in wanted:
+                ends[path] = counted.mark()
+    except Malformed:
+        pass  # cut off: what was whole before stands
+    return ends

@@ -1,0 +1,296 @@
+"""Go on where a broken run stopped (R45–R47).
+
+Only with what would be the newest set, whose parent still ends its chain, and which is asked for in the same shape.
+What is kept is what is recorded, there, and of the right size and hash; its signatures are kept with it, never made
+anew, so that they say what the volumes hold, whatever the source says now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+
+from tarragon.api.entry import REG, order_key
+from tarragon.api.errors import TarragonError
+from tarragon.api.events import CHANGED, DELETED, NEW, FileSeen
+from tarragon.delta import compare, sigtar
+from tarragon.delta.compare import Change
+from tarragon.record import NOTICE
+
+from . import journal
+from .build import Stand
+from .journal import Head, Kept, Point
+from .parts import Unusable, points_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tarragon.store.chain import BackupSet
+    from tarragon.volume.name import SetTime
+
+    from .assemble import Assembly
+    from .context import Context
+    from .repository import Target
+
+
+class Broken(NamedTuple):
+    """A set that a broken run left: from ``point`` on it can be gone on with. ``kept`` are all volumes that stand."""
+
+    of: SetTime
+    upon: list[BackupSet]
+    point: Point
+    kept: tuple[Kept, ...]
+    head: Head
+
+    @property
+    def volumes(self) -> int:
+        return len(self.kept)
+
+
+class Leftovers(NamedTuple):
+    """What a broken run left that cannot be gone on with: objects at the target, to be deleted after the next set."""
+
+    names: tuple[str, ...] = ()
+
+
+def look(context: Context, target: Target, source: bytes, shape: Mapping[str, Any]) -> Broken | Leftovers:
+    """What the last run left, if it was broken off: something to go on with, or leftovers; both ``.part`` files of
+    leftovers are removed, and it is said why.
+    """
+    found = journal.read(target.state.ledger("journal"))
+    partial = next((each for each in reversed(target.collection.incomplete) if each.partial), None)
+    if found is None and partial is None:
+        return Leftovers()
+    if found is not None and _is_committed(target, found[0]):
+        _finish(context, target, found[0].of)
+        return Leftovers()
+    try:
+        broken = _fitting(context, target, source, shape, found, partial)
+    except Unusable as why:
+        return _set_aside(context, target, found, partial, str(why))
+    message = "going on with the %s backup of %s: %d volumes are stored already"
+    context.log.log(NOTICE, message, broken.of.kind, broken.of.key, broken.volumes)
+    return broken
+
+
+def _is_committed(target: Target, head: Head) -> bool:
+    return any(each.of == head.of and each.is_whole for each in target.collection)
+
+
+def _finish(context: Context, target: Target, of: SetTime) -> None:
+    """The manifest is at the target: the set is whole, only the cache has not followed."""
+    names = context.names
+    target.archive.commit(names.manifest(of), names.signatures(of))
+    target.state.ledger("journal").remove()
+    target.refresh()
+
+
+def _fitting(
+    context: Context,
+    target: Target,
+    source: bytes,
+    shape: Mapping[str, Any],
+    found: tuple[Head, list[Point]] | None,
+    partial: BackupSet | None,
+) -> Broken:
+    if found is None or partial is None or found[0].of != partial.of:
+        if partial is None:
+            raise Unusable("the cache has lost its files")
+        head, points = Head(partial.of, "", {}, ()), points_of(target.archive, context.names, partial)
+    else:
+        head, points = found
+        if dict(head.shape) != dict(shape):
+            raise Unusable("it was asked for with another source, selection or options")
+    upon = _parents(target, head)
+    points = _standing(context, target, head.of, points)
+    if not points:
+        raise Unusable("nothing of it is stored, or what is stored is not what was written")
+    while points and points[-1].ranges and not _is_unchanged(source, points[-1]):
+        points.pop()
+    if not points:
+        raise Unusable("the file that was being stored has changed")
+    kept = tuple(volume for point in points for volume in point.volumes)
+    return Broken(head.of, upon, points[-1], kept, head)
+
+
+def _parents(target: Target, head: Head) -> list[BackupSet]:
+    """The sets it builds upon. It must still become the newest set, and its parent end a chain."""
+    newest = max((each.of.time for each in target.collection if each.is_whole), default=None)
+    if newest is not None and newest >= head.of.time:
+        raise Unusable("there is a newer set")
+    if head.of.kind == "full":
+        return []
+    chain = target.collection.basis()
+    if chain is None or chain.sets[-1].of.time != head.of.start:
+        raise Unusable("the set that it builds upon does not end its chain any more")
+    upon = list(chain.sets)
+    if head.parent and parent_hash(target, upon[-1]) != head.parent:
+        raise Unusable("the set that it builds upon has changed")
+    return upon
+
+
+def parent_hash(target: Target, of: BackupSet) -> str:
+    """SHA-256 of a set's manifest, plain."""
+    with target.open_manifest(of) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+def _standing(context: Context, target: Target, of: SetTime, points: Sequence[Point]) -> list[Point]:
+    """Points whose volumes are all at the target as they were stored, and whose two files begin as they did."""
+    listed = {each.of: each for each in target.collection}.get(of)
+    there = {info.name: info for info in listed.volumes.values()} if listed is not None else {}
+    marks = _marks(context, target, of, points)
+    standing = []
+    for point in points:
+        if point.manifest not in marks or point.signatures not in marks:
+            break
+        if not all(_is_there(context, there.get(kept.name), kept) for kept in point.volumes):
+            break
+        standing.append(point)
+    return standing
+
+
+def _marks(context: Context, target: Target, of: SetTime, points: Sequence[Point]) -> set[tuple[int, str]]:
+    """Sizes and hashes of the beginnings of the two files, at the sizes that points name."""
+    marks = set()
+    names = context.names
+    for name, sizes in (
+        (names.manifest(of), [point.manifest[0] for point in points]),
+        (names.signatures(of), [point.signatures[0] for point in points]),
+    ):
+        file = target.archive.open(name + ".part")
+        if file is None:
+            continue
+        with file:
+            digest = hashlib.sha256()
+            at = 0
+            for size in sizes:
+                while at < size and (data := file.read(min(1 << 20, size - at))):
+                    digest.update(data)
+                    at += len(data)
+                if at == size:
+                    marks.add((size, digest.hexdigest()))
+    return marks
+
+
+def _is_there(context: Context, info: Any, kept: Kept) -> bool:
+    if info is None or info.size not in (None, kept.size if kept.size >= 0 else info.size):
+        return False
+    try:
+        with context.temp.file() as file:
+            return context.store.fetch(kept.name, file).sha1 == kept.sha1
+    except TarragonError as err:
+        context.log.info("'%s' cannot be kept: %s", kept.name, err)
+        return False
+
+
+def _is_unchanged(source: bytes, point: Point) -> bool:
+    """Whether a file that is stored in part is still as its stored ranges found it."""
+    stands = {part.before for part in point.ranges} | {part.after for part in point.ranges}
+    path = point.ranges[0].entry.path
+    try:
+        st = os.lstat(os.path.join(source, path) if path else source)
+    except OSError:
+        return False
+    return stands == {Stand(st.st_size, st.st_mtime_ns, st.st_ctime_ns)}
+
+
+def _set_aside(
+    context: Context,
+    target: Target,
+    found: tuple[Head, list[Point]] | None,
+    partial: BackupSet | None,
+    why: str,
+) -> Leftovers:
+    """Remove both ``.part`` files, and remember the objects at the target."""
+    names: list[str] = []
+    sets = {found[0].of} if found is not None else set()
+    if partial is not None:
+        sets.add(partial.of)
+        target.archive.remove([part.name for part in partial.parts])
+    for each in target.collection:
+        if each.of in sets and not each.is_whole:
+            names += each.names
+    if found is not None:
+        names += [name for name in found[0].leftovers if name not in names]
+    if names:
+        message = "a broken backup is not gone on with: %s. Its %d files are deleted after the next backup is stored"
+        context.log.warning(message, why, len(names))
+    target.refresh()
+    return Leftovers(tuple(names))
+
+
+def beyond(changes: Iterator[Change | compare.Kept], point: Point) -> Iterator[Change | compare.Kept]:
+    """Only the changes that are not stored yet; a file that is stored in part is among them."""
+    last = order_key(point.last)
+    for change in changes:
+        key = order_key(change.entry.path if isinstance(change, Change) else change.path)
+        if key > last or (point.ranges and key == last):
+            yield change
+
+
+def take_up(
+    context: Context,
+    target: Target,
+    broken: Broken,
+    notes: journal.Journal,
+    assembly: Assembly,
+    shape: Mapping[str, Any],
+) -> None:
+    """Bring an assembly to where the broken run stood, and let the journal begin again from there."""
+    names, of, point = context.names, broken.of, broken.point
+    kept = list(_seen(target, names.signatures(of), broken))
+    assembly.met(
+        _beginning(target, names.manifest(of), point.manifest[0]),
+        _beginning(target, names.signatures(of), point.signatures[0]),
+    )
+    assembly.go_on(broken.volumes, point, kept)
+    notes.begin(Head(of, broken.head.parent, shape, broken.head.leftovers))
+    notes.again(broken.kept, point)
+
+
+def _beginning(target: Target, name: str, size: int) -> Iterator[bytes]:
+    file = target.archive.open(name + ".part")
+    if file is None:
+        return
+    with file:
+        while size and (data := file.read(min(1 << 20, size))):
+            size -= len(data)
+            yield data
+
+
+def _seen(target: Target, name: str, broken: Broken) -> Iterator[FileSeen]:
+    """What the kept volumes hold, for the list of changed files: the signatures tell, beside what was known before."""
+    file = target.archive.open(name + ".part")
+    if file is None:
+        return
+    known = target.known(broken.upon) if broken.upon else iter(())
+    old = next(known, None)
+    for entry, deleted in sigtar.entries(cast("BinaryIO", _Limited(file, broken.point.signatures[0]))):
+        key = order_key(entry.path)
+        while old is not None and order_key(old.entry.path) < key:
+            old = next(known, None)
+        was = old.entry.kind if old is not None and old.entry.path == entry.path else ""
+        if deleted:
+            yield FileSeen(entry.path, was, DELETED)
+        else:
+            yield FileSeen(entry.path, entry.kind, CHANGED if was == entry.kind == REG else NEW)
+
+
+class _Limited(io.RawIOBase):
+    """The first bytes of a file."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._left = size
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(self._left if size < 0 else min(size, self._left))
+        self._left -= len(data)
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
