@@ -185,7 +185,7 @@ def test_an_archive_of_gnu_tar_is_read(tmp_path, form):
     made = subprocess.run(words, capture_output=True, check=True).stdout
     found = {member.name: (member, data) for member, data in members(made)}
     member, data = found[b"tree/" + name.encode()]
-    assert (REG, 1600000000, b"x" * 5000) == (member.kind, member.mtime, data)
+    assert (member.kind, member.mtime, data) == (REG, 1600000000, b"x" * 5000)
     assert found[b"tree/link"][0].target == b"t" * (90 if form == "ustar" else 150)
     assert found[b"tree/"][0].kind == DIR
 
@@ -199,11 +199,11 @@ def test_gnu_tar_and_tarfile_read_what_we_write():
     data = written(chosen)
     data += tar.end_of_archive(len(data))
     listed = subprocess.run(["tar", "--quoting-style=escape", "-tf", "-"], input=data, capture_output=True, check=True)
-    assert [rb"snapshot/" + b"p" * 150 + rb"\377\351", b"snapshot/link", b"snapshot/folder/"] == listed.stdout.split()
+    assert listed.stdout.split() == [rb"snapshot/" + b"p" * 150 + rb"\377\351", b"snapshot/link", b"snapshot/folder/"]
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         infos = archive.getmembers()
     assert [os.fsencode(info.name) for info in infos] == [name.rstrip(b"/") for name, _, _ in chosen]
-    assert (3000000, 1600000000) == (infos[0].uid, infos[0].mtime)
+    assert (infos[0].uid, infos[0].mtime) == (3000000, 1600000000)
 
 
 # -- the end of a volume ----------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ ONE = tar.header(b"snapshot/a", Entry(b"", REG), 5) + b"hello" + bytes(507)
 def test_a_volume_ends_at_the_first_zero_block_or_at_the_end_of_the_data(end):
     stream = io.BytesIO(ONE + end)
     reader = tar.Reader(stream)
-    assert [(b"snapshot/a", b"hello")] == [(member.name, reader.data()) for member in reader]
+    assert [(member.name, reader.data()) for member in reader] == [(b"snapshot/a", b"hello")]
     assert stream.tell() <= len(ONE) + 512
 
 
@@ -239,7 +239,7 @@ def test_members_come_whole_from_a_stream_that_gives_little_at_a_time():
             return super().read(min(size, 7))
 
     reader = tar.Reader(Dripping(ONE + ONE))
-    assert [b"hello", b"hello"] == [reader.data() for _ in reader]
+    assert [reader.data() for _ in reader] == [b"hello", b"hello"]
 
 
 # -- any bytes --------------------------------------------------------------------------------------------------------
@@ -351,7 +351,7 @@ def test_extensions_without_end_are_not_collected():
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert (b"snapshot/a", True) == (member.name, peak < 8 << 20)
+    assert (member.name, peak < 8 << 20) == (b"snapshot/a", True)
 
 
 def _record(key, value):

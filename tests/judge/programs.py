@@ -164,6 +164,18 @@ class Household:
         return Answer((program.command, *given), ended.returncode, ended.stdout, ended.stderr, seen)
 
 
+NOBODY = 65534
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+
+
+def nobody_can_run(program: Program) -> bool:
+    """Whether we are root, and another user can reach the program (a checkout below /root is closed to others)."""
+    if not IS_ROOT:
+        return False
+    command = [*AS_NOBODY, program.command, "--version"]
+    return subprocess.run(command, capture_output=True, check=False, cwd="/").returncode == 0
+
+
 def judged(*words: str | Path) -> tuple[bool, str]:
     """Ask compare_tree.py, in a process of its own: are they equal, and what did it say?"""
     command = [sys.executable, str(JUDGE / "compare_tree.py"), *map(str, words)]

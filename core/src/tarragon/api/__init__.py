@@ -57,7 +57,7 @@ from .events import (
 from .executor import Executor
 from .hooks import TARRAGON_API, Command, Context, Extension, Hooks, hookimpl, hookspec
 from .options import Option, Secret
-from .repository import Deletion, Finding, Ledger, Repository, VolumeRef
+from .repository import Deletion, Finding, Ledger, ListedObject, Repository, VolumeRef
 from .url import BackendURL, is_url, parse_url, scheme_of, split_scheme
 
 __all__ = [
@@ -100,6 +100,7 @@ __all__ = [
     "IntegrityError",
     "Interrupted",
     "Ledger",
+    "ListedObject",
     "is_url",
     "Locked",
     "Malformed",

@@ -58,6 +58,11 @@ class Context(Protocol):
     def log(self) -> Logger: ...
 
     @property
+    def facts(self) -> dict[str, Any]:
+        """What the command found out, as plain values: it becomes ``Outcome.facts``."""
+        ...
+
+    @property
     def now(self) -> int:
         """The second in which the run began: the only clock of a run."""
         ...

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from .backend import Role
     from .entry import Entry
     from .events import SetInfo
 
@@ -31,10 +32,27 @@ class VolumeRef:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedObject:
+    """One object as a listing shows it; ``size`` is None where the far side tells none.
+
+    ``role`` is None for a name that no backup has. ``set_key`` names the set that the name speaks of, which may be one
+    that is not whole; "" for none. ``number`` is a volume's, else 0.
+    """
+
+    name: str
+    size: int | None = None
+    role: Role | None = None
+    set_key: str = ""
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What a check found out about one object. ``problem`` is "" when all is well.
 
-    ``compared`` says what was looked at: "listing", "hash", "signature" or "content".
+    ``compared`` says what was looked at, and no more than that: "hash" (with the manifest's), "content" (decrypted,
+    expanded, and its grammar read to the end), "cache" (with the copy in the cache), "signature" (content with the
+    signature that was made of it). Empty: nothing could be compared.
     """
 
     name: str
@@ -82,11 +100,36 @@ class Repository(Protocol):
         ...
 
     def open(self, path: bytes, time: int) -> BinaryIO:
-        """One regular file as it was, patched and checked."""
+        """One regular file as it was, patched and checked; what deltas gave must fit its signature."""
+        ...
+
+    def objects(self) -> Sequence[ListedObject]:
+        """Everything that the target lists, by name, whatever it is."""
         ...
 
     def check(self, ref: VolumeRef) -> Finding:
-        """Fetch a volume, hash, decrypt and read it to its end."""
+        """Fetch a volume, hash, decrypt, expand and read it to its end, as tar.
+
+        Damage is a Finding; what says nothing of the volume (a wrong key, a full disk) is raised.
+        """
+        ...
+
+    def check_set(self, of: SetInfo) -> Sequence[Finding]:
+        """Fetch a set's manifest and signatures from the target, whatever the cache has, and read them to their end."""
+        ...
+
+    def compare(self, time: int, files: Mapping[bytes, Callable[[], BinaryIO]]) -> Sequence[Finding]:
+        """Compare contents, each opened when its turn comes, with the signatures of their paths at that time.
+
+        A finding's name is the path, decoded as the file system does it.
+        """
+        ...
+
+    def afresh(self, time: int) -> AbstractContextManager[Repository]:
+        """The same target as a client sees it that never met it: nothing comes from the cache.
+
+        Its own, temporary cache is filled with what ``time`` needs.
+        """
         ...
 
     def delete(self, sets: Sequence[SetInfo], *, dry_run: bool) -> Deletion:

@@ -137,6 +137,7 @@ class _Decoder:
         self._part: _Part | None = None
         self._lost: OpenVolume | None = None
         self._key: bytes | None = None  # order key of the newest patch given
+        self._at = b""  # path of the newest member, at the start of a volume the first that it should hold
 
     def __iter__(self) -> Iterator[Patch]:
         self._advance()
@@ -202,24 +203,22 @@ class _Decoder:
                     self._lost, self._volume = self._volume, None
                     return
                 self._reader = tar.Reader(self._volume.stream)
+                self._at = self._volume.first
             try:
                 member = self._reader.next()
                 if member is not None:
                     self._part = _part_of(member)
+                    self._at = self._part.entry.path
                     return
                 self._volume = None
             except Malformed as err:
-                self._give_up(_path_of_key(self._key), str(err))
+                self._give_up(self._at, str(err))
 
     def _give_up(self, path: bytes, reason: str) -> None:
         """Count the rest of a volume whose grammar is broken behind ``path`` as lost."""
         assert self._volume is not None
         self._lost = OpenVolume(path, self._volume.last, None, reason)
         self._volume = None
-
-
-def _path_of_key(key: bytes | None) -> bytes:
-    return (key or b"").replace(b"\0", b"/")
 
 
 def _part_of(member: tar.Member) -> _Part:

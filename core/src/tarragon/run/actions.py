@@ -28,7 +28,7 @@ def run(settings: Settings, hub: Hub, log: RunLog) -> int:
     """Run an action; the exit status. Observers are told how it ended whatever happens."""
     context = Context(settings, hub, log)
     started = time.time()
-    facts: dict[str, Any] = {}
+    facts = context.facts
     status = 1
     error: BaseException | None = None
     hub.tell("run_started", command=settings.action, context=context)

@@ -6,6 +6,7 @@ done and all before it are.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -70,6 +71,7 @@ class Assembly:
         self._signatures = Hashed(parts.signatures)
         self._manifest = manifest.Writer(cast("BinaryIO", self._manifest_file), b"", b"")
         self._unrecorded: list[StoredVolume] = []
+        self._tells = context.log.isEnabledFor(logging.INFO)
         self._pool = ThreadPoolExecutor(2, "upload") if parallel else None
         self._uploads: deque[_Upload] = deque()
         self._files = context.temp.file()
@@ -185,9 +187,10 @@ class Assembly:
     # -- what is told -------------------------------------------------------------------------------------------------
 
     def _see(self, seen: FileSeen) -> None:
-        number, letter = _SEEN[seen.change]
-        field = quoted_field(seen.path or b".")
-        self._context.log.info("%s %s", letter, field[1:-1], extra={"number": number, "fields": (field,)})
+        if self._tells:  # asked once: this is done for every entry
+            number, letter = _SEEN[seen.change]
+            field = quoted_field(seen.path or b".")
+            self._context.log.info("%s %s", letter, field[1:-1], extra={"number": number, "fields": (field,)})
         if seen.kind == REG and self._context.options.files_changed:
             self._files.write(b"%b %b\n" % (seen.change.encode(), manifest.quoted(seen.path)))
             self._file_count += 1

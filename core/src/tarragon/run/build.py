@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 #: Bytes read at a time from a large file.
 READ = 1 << 20
 #: Signatures beyond this travel in a file.
-SPOOL = 1 << 22
+SPOOL = 1 << 20
 #: The block length of every file that fits one entry (docs/format.md § 5.2).
 SMALLEST_BLOCK = 512
 
@@ -117,6 +117,7 @@ class Builder:
                     built.volumes.append(volume)
             except _Again as again:
                 self._discard(built)
+                attempt.signatures.discard()
                 reread.add(again.path)
                 if again.problem is not None:
                     unreadable[again.path] = again.problem
@@ -124,19 +125,41 @@ class Builder:
             except BaseException:
                 self._discard(built)
                 raise
-            built.signatures = self._spooled(b"".join(attempt.signatures))
+            built.signatures = attempt.signatures.taken()
             return built
 
     def _discard(self, built: Built) -> None:
         for volume in built.volumes:
             self.temp.discard(volume.path)
 
-    def _spooled(self, signatures: bytes) -> bytes | Path:
-        if len(signatures) < SPOOL:
-            return signatures
-        path = self.temp.named()
-        path.write_bytes(signatures)
-        return path
+
+class _Spool:
+    """Bytes that are collected, in a file once they are many."""
+
+    def __init__(self, temp: TempFolder) -> None:
+        self._temp = temp
+        self._held = bytearray()
+        self._path: Path | None = None
+
+    def append(self, data: bytes) -> None:
+        self._held += data
+        if len(self._held) > SPOOL:
+            self._path = self._path or self._temp.named()
+            with self._path.open("ab") as file:
+                file.write(self._held)
+            self._held = bytearray()
+
+    def taken(self) -> bytes | Path:
+        """All of it: as it is, or the name of the file that has it."""
+        if self._path is None:
+            return bytes(self._held)
+        with self._path.open("ab") as file:
+            file.write(self._held)
+        return self._path
+
+    def discard(self) -> None:
+        if self._path is not None:
+            self._temp.discard(self._path)
 
 
 class _Attempt:
@@ -150,7 +173,7 @@ class _Attempt:
         self._reread = reread
         self._unreadable = unreadable
         self._owners = Owners()
-        self.signatures: list[bytes] = []
+        self.signatures = _Spool(builder.temp)
 
     def blocks(self, job: Job) -> Iterator[Block]:
         """The blocks of all items, in order."""

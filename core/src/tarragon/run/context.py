@@ -41,6 +41,7 @@ class Context:
         self.hub = hub
         self.log = log
         self.env: Mapping[str, str] = dict(os.environ) if env is None else env
+        self.facts: dict[str, Any] = {}
 
     @cached_property
     def options(self) -> Options:
@@ -177,6 +178,8 @@ class Context:
     def _codec(self, suffix: str) -> Cipher | Compressor | None:
         if suffix not in finder.names("suffix"):
             return None
+        if "sealer" in self.__dict__ and self.sealer.cipher is not None and self.sealer.cipher.suffix == f".{suffix}":
+            return self.sealer.cipher  # made and tried already; another one would ask for the passphrase again
         self._use("suffix", suffix)
         cipher: Cipher | None = self.hub.ask("make_cipher", name=suffix, context=self)
         if cipher is not None:

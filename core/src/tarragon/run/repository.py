@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cached_property
+from secrets import token_hex
 from typing import TYPE_CHECKING, BinaryIO
 
 from tarragon.api.backend import Role
-from tarragon.api.entry import Entry, order_key
+from tarragon.api.entry import REG, Entry, order_key
 from tarragon.api.errors import (
     CollectionError,
     IntegrityError,
@@ -15,7 +16,7 @@ from tarragon.api.errors import (
     NotInBackup,
     TarragonError,
 )
-from tarragon.api.repository import Deletion, Finding, VolumeRef
+from tarragon.api.repository import Deletion, Finding, ListedObject, VolumeRef
 from tarragon.delta import difftar, patch, sigtar
 from tarragon.delta.compare import is_at_or_below
 from tarragon.parked import MANY, Lot
@@ -25,9 +26,13 @@ from tarragon.store.state import Ledger, State, state_folder
 from tarragon.volume import manifest
 from tarragon.volume.unseal import check_hash, unseal
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+from . import examine
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from tarragon.api.backend import ObjectInfo
     from tarragon.api.events import SetInfo
     from tarragon.delta.difftar import OpenVolume, Patch
     from tarragon.delta.sigtar import Known
@@ -40,9 +45,11 @@ if TYPE_CHECKING:
 class Target:
     """One target and its cache. Implements ``api.Repository``; the rest is for the core's own actions."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, archive: Archive | None = None) -> None:
         self._context = context
         self._manifests: dict[str, Manifest] = {}
+        if archive is not None:
+            self.__dict__["archive"] = archive
 
     # -- what there is ------------------------------------------------------------------------------------------------
 
@@ -63,9 +70,14 @@ class Target:
         return self.state.ledger(name)
 
     @cached_property
+    def listing(self) -> list[ObjectInfo]:
+        """What the target holds."""
+        return self._context.store.list()
+
+    @cached_property
     def collection(self) -> Collection:
         """Sets and chains, from one listing of the target and the names in the cache."""
-        collection = collect(self._context.store.list(), self.archive.names(), self._context.names)
+        collection = collect(self.listing, self.archive.names(), self._context.names)
         for warning in collection.warnings:
             self._context.log.warning("%s", warning)
         return collection
@@ -73,6 +85,7 @@ class Target:
     def refresh(self) -> None:
         """List again at the next question."""
         self.__dict__.pop("collection", None)
+        self.__dict__.pop("listing", None)
 
     def sync(self, wanted: Sequence[BackupSet]) -> None:
         """Bring the cache in line with the target, which rules (docs/format.md § 11.2).
@@ -267,24 +280,46 @@ class Target:
                 if restored is None:
                     break
                 if restored.lost:
-                    raise IntegrityError(f"'{path!r}' cannot be restored: {restored.lost}")
-                file = self._context.temp.file()
-                for data in restored.data:
-                    file.write(data)
-                file.seek(0)
-                return file
-        raise NotInBackup(f"{path!r} is not in the backup at that time")
+                    raise IntegrityError(f"{path!r} cannot be restored: {restored.lost}")
+                if restored.entry.kind != REG:
+                    break
+                with self._context.temp.path() as content:
+                    with content.open("wb") as file:
+                        file.writelines(restored.data)
+                    if restored.patched:
+                        self._must_fit(path, time, content)
+                    return content.open("rb")
+        raise NotInBackup(f"{path!r} is no file of the backup at that time")
+
+    def _must_fit(self, path: bytes, time: int, content: Path) -> None:
+        """What deltas gave must fit the signature, or a wrong basis was patched (R41)."""
+        if all(of.has_signatures for of in self.collection.sets_at(time)):
+            for finding in self.compare(time, {path: lambda: content.open("rb")}):
+                if finding.problem:
+                    raise IntegrityError(f"{path!r}: {finding.problem}")
+
+    def objects(self) -> Sequence[ListedObject]:
+        prefix = self._context.options.file_prefix or ""
+        return list(examine.listed(self.listing, self._context.names, f"{prefix}tarragon."))
 
     def check(self, ref: VolumeRef) -> Finding:
         of = self._named(ref.set_key)
         record = next(each for each in self.manifest(of).volumes if each.number == ref.number)
-        try:
-            with self.open_volume(of, record) as stream:
-                while stream.read(1 << 20):
-                    pass
-        except TarragonError as err:
-            return Finding(ref.name, ("hash", "content"), str(err), of.key)
-        return Finding(ref.name, ("hash", "content"), "", of.key)
+        return examine.volume(self, of, record)
+
+    def check_set(self, of: SetInfo) -> Sequence[Finding]:
+        return list(examine.metadata(self, self._named(of.key)))
+
+    def compare(self, time: int, files: Mapping[bytes, Callable[[], BinaryIO]]) -> Sequence[Finding]:
+        return examine.contents(self, time, files)
+
+    @contextmanager
+    def afresh(self, time: int) -> Iterator[Target]:
+        with Archive(self._context.temp.place / f"cache-{token_hex(8)}") as archive:
+            fresh = Target(self._context, archive)
+            fresh.sync(fresh.collection.sets_at(time))
+            yield fresh
+            archive.remove(archive.names())
 
     def delete(self, sets: Sequence[SetInfo], *, dry_run: bool) -> Deletion:
         going = [self._named(info.key) for info in sets]

@@ -143,8 +143,8 @@ class Tree:
                 self._root()
             self._waiting.append(_Waiting(entry.path, entry))
             return
+        folder, name = self._place(entry.path)  # asks what was barred before
         self._barred = entry.path
-        folder, name = self._place(entry.path)
         if entry.kind == REG:
             self._write_file(folder, name, entry, data)
         elif entry.kind == SYM:

@@ -99,13 +99,14 @@ class Ledger:
 
     def append(self, *records: Mapping[str, Any]) -> None:
         """Add lines; they are durable when this returns."""
-        _, size = self._whole()
-        lines = [] if size else [{"tarragon": self._kind, "version": VERSION}]
-        data = b"".join(_line(record) for record in [*lines, *records])
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             fd = os.open(self._name, flags, 0o600, dir_fd=self._folder_fd)
             try:
+                fcntl.flock(fd, fcntl.LOCK_EX)  # checks append without the lock of one writer
+                _, size = self._whole()
+                lines = [] if size else [{"tarragon": self._kind, "version": VERSION}]
+                data = b"".join(_line(record) for record in [*lines, *records])
                 os.ftruncate(fd, size)
                 view = memoryview(data)
                 while view:

@@ -77,31 +77,17 @@ def unseal(
 
 def _decrypted(stored: BinaryIO, cipher: Cipher, role: Role, plain: BinaryIO, limit: int) -> BinaryIO:
     written = 0
-    with stored:
-        reader = cipher.opening(stored, role)
-        try:
+    try:
+        # Leaving the block by an error ends the cipher's program at once; at its good end it has the last word.
+        with stored, cipher.opening(stored, role) as reader:
             while data := reader.read(CHUNK):
                 written += len(data)
                 if limit and written > limit:
                     raise Malformed("a message expands beyond all measure")
                 plain.write(data)
-        except BaseException:
-            _give_up(reader)
-            plain.close()
-            raise
-        try:
-            reader.close()
-        except BaseException:
-            plain.close()
-            raise
+    except BaseException:
+        plain.close()
+        raise
     plain.flush()
     plain.seek(0)
     return plain
-
-
-def _give_up(reader: BinaryIO) -> None:
-    """Let the cipher's program end; what it has to say now is of no interest."""
-    try:
-        reader.close()
-    except Exception:  # noqa: BLE001, S110 - the error that led here is on its way
-        pass

@@ -14,10 +14,10 @@
 #define TL_WEAK_OFFSET 31            /* added to each byte by the weak sum (docs/format.md § 5.1) */
 #define TL_MAX_LANES 32
 
-/* A filter over weak sums: each belongs to one 32-bit word, chosen by the top bits of its mix, and clears two bits of it,
- * chosen by the low bits. A sum whose two bits are not both clear is not in the filter. */
+/* A filter over weak sums: each belongs to one 16-bit word, chosen by the top bits of its mix, and clears one bit of each
+ * of its bytes. A sum whose two bits are not both clear is not in the filter. (Cleared, not set, so that one AND tells.) */
 typedef struct {
-    const uint32_t *words;
+    const uint16_t *words;
     unsigned shift; /* 32 - log2(number of words); never 32, so there are at least two words */
 } tl_filter;
 
@@ -69,18 +69,21 @@ static inline uint32_t tl_value(tl_roll roll)
     return (roll.s2 << 16) | (roll.s1 & 0xffffu);
 }
 
-#define TL_MIX 0x9e3779b1u
+/* A bijection of 32 bits whose top bits and low bits are both well spread: weak sums are neither. It takes products of the
+ * 16-bit halves only, which vectors do for twice as many positions at a time. */
+#define TL_MIX_HIGH 0x9e37u  /* high = s2 + this * s1 */
+#define TL_MIX_LOW1 0xca6bu  /* low = this * s1 + that * s2; odd and even, so that nothing is lost */
+#define TL_MIX_LOW2 0x85ecu
 
-/* A bijection of 32 bits whose top bits and low bits are both well spread: weak sums are neither. */
 static inline uint32_t tl_mix(uint32_t weak)
 {
-    uint32_t mixed = weak * TL_MIX;
-    return mixed ^ (mixed >> 15);
+    uint32_t s1 = weak & 0xffffu, s2 = weak >> 16;
+    return (s2 + TL_MIX_HIGH * s1) << 16 | ((TL_MIX_LOW1 * s1 + TL_MIX_LOW2 * s2) & 0xffffu);
 }
 
-static inline uint32_t tl_bits(uint32_t mixed)
+static inline uint16_t tl_bits(uint32_t mixed)
 {
-    return 1u << (mixed & 31) | 1u << (mixed >> 5 & 31);
+    return (uint16_t)(1u << (mixed & 7) | 0x100u << (mixed >> 8 & 7));
 }
 
 static inline bool tl_passes(tl_filter filter, uint32_t mixed)

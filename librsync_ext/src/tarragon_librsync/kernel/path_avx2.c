@@ -115,29 +115,55 @@ TARGET static inline __m256i last_lane(__m256i x)
     return _mm256_shuffle_epi8(_mm256_permute2x128_si256(x, x, 0x11), _mm256_set1_epi16(0x0f0e));
 }
 
-TARGET static __attribute__((noinline)) uint32_t lane(__m256i x, unsigned number)
+/* For 16 positions: where each one's word stands in the filter, and its bits there. */
+typedef struct {
+    uint32_t words[16]; /* of positions 0-3, 8-11, 4-7, 12-15: unpacking works within 128-bit halves */
+    uint16_t bits[16];
+} places;
+
+TARGET static inline void place(tl_filter filter, __m256i s1, __m256i s2, places *to)
 {
-    uint16_t lanes[16];
-    _mm256_storeu_si256((__m256i *)lanes, x);
-    return lanes[number];
+    const __m128i shift = _mm_cvtsi32_si128((int)filter.shift);
+    const __m256i powers = _mm256_set1_epi64x((long long)0x8040201008040201u);
+    __m256i high = _mm256_add_epi16(s2, _mm256_mullo_epi16(s1, _mm256_set1_epi16((short)TL_MIX_HIGH)));
+    __m256i low = _mm256_add_epi16(_mm256_mullo_epi16(s1, _mm256_set1_epi16((short)TL_MIX_LOW1)),
+                                   _mm256_mullo_epi16(s2, _mm256_set1_epi16((short)TL_MIX_LOW2)));
+    __m256i mixed0 = _mm256_unpacklo_epi16(low, high), mixed1 = _mm256_unpackhi_epi16(low, high);
+    __m256i bits = _mm256_shuffle_epi8(powers, _mm256_and_si256(low, _mm256_set1_epi8(7)));
+    _mm256_storeu_si256((__m256i *)to->words, _mm256_srl_epi32(mixed0, shift));
+    _mm256_storeu_si256((__m256i *)(to->words + 8), _mm256_srl_epi32(mixed1, shift));
+    _mm256_storeu_si256((__m256i *)to->bits, bits);
 }
 
-/* For 8 weak sums: their words' numbers in the filter, and their bits. */
-TARGET static inline void places(__m128i shift, __m256i sums, uint32_t *words, uint32_t *bits)
+/* The filter's words of eight positions. Single loads: no slower than the gather instruction where that is fast, and much
+ * faster where it is microcode. */
+TARGET static inline __m128i fetched(const uint16_t *words, const uint32_t *at)
 {
-    const __m256i low5 = _mm256_set1_epi32(31), one = _mm256_set1_epi32(1);
-    __m256i mixed = _mm256_mullo_epi32(sums, _mm256_set1_epi32((int)TL_MIX));
-    mixed = _mm256_xor_si256(mixed, _mm256_srli_epi32(mixed, 15));
-    __m256i first = _mm256_sllv_epi32(one, _mm256_and_si256(mixed, low5));
-    __m256i second = _mm256_sllv_epi32(one, _mm256_and_si256(_mm256_srli_epi32(mixed, 5), low5));
-    _mm256_storeu_si256((__m256i *)words, _mm256_srl_epi32(mixed, shift));
-    _mm256_storeu_si256((__m256i *)bits, _mm256_or_si256(first, second));
+    __m128i got = _mm_cvtsi32_si128(words[at[0]]);
+    got = _mm_insert_epi16(got, words[at[1]], 1);
+    got = _mm_insert_epi16(got, words[at[2]], 2);
+    got = _mm_insert_epi16(got, words[at[3]], 3);
+    got = _mm_insert_epi16(got, words[at[8]], 4);
+    got = _mm_insert_epi16(got, words[at[9]], 5);
+    got = _mm_insert_epi16(got, words[at[10]], 6);
+    return _mm_insert_epi16(got, words[at[11]], 7);
+}
+
+/* Which of 16 positions pass the filter: two bits each. */
+TARGET static inline unsigned passing(tl_filter filter, __m256i s1, __m256i s2)
+{
+    places at;
+    place(filter, s1, s2, &at);
+    __asm__("" : "+m"(at)); /* through memory: taking lanes out one by one is slower */
+    __m256i words = _mm256_inserti128_si256(_mm256_castsi128_si256(fetched(filter.words, at.words)),
+                                            fetched(filter.words, at.words + 4), 1);
+    __m256i left = _mm256_and_si256(words, _mm256_loadu_si256((const __m256i *)at.bits));
+    return (unsigned)_mm256_movemask_epi8(_mm256_cmpeq_epi16(left, _mm256_setzero_si256()));
 }
 
 TARGET size_t tl_scan_avx2(tl_filter filter, const uint8_t *data, size_t len, size_t pos, size_t last, tl_roll *roll,
                            tl_hits *hits, unsigned room)
 {
-    const __m128i shift = _mm_cvtsi32_si128((int)filter.shift);
     const __m256i length = _mm256_set1_epi16((short)len);
     const __m256i constant = _mm256_set1_epi16((short)(len * TL_WEAK_OFFSET));
     __m256i s1 = _mm256_set1_epi16((short)roll->s1), s2 = _mm256_set1_epi16((short)roll->s2);
@@ -147,19 +173,18 @@ TARGET size_t tl_scan_avx2(tl_filter filter, const uint8_t *data, size_t len, si
         __m256i leaving = _mm256_add_epi16(_mm256_mullo_epi16(old, length), constant);
         __m256i first = _mm256_add_epi16(s1, running(_mm256_sub_epi16(new, old)));
         __m256i second = _mm256_add_epi16(s2, running(_mm256_sub_epi16(first, leaving)));
-        __m256i low = _mm256_unpacklo_epi16(first, second), high = _mm256_unpackhi_epi16(first, second);
-        uint32_t words[16], bits[16];
-        places(shift, _mm256_permute2x128_si256(low, high, 0x20), words, bits);
-        places(shift, _mm256_permute2x128_si256(low, high, 0x31), words + 8, bits + 8);
-        __asm__("" : "+m"(words), "+m"(bits)); /* through memory: taking lanes out one by one is slower */
-        _Pragma("GCC unroll 16") for (unsigned i = 0; i < 16; i++) {
-            /* Plain loads and a branch hardly ever taken: twice as fast as the gather instruction. */
-            if (__builtin_expect(!(filter.words[words[i]] & bits[i]), 0)) {
-                *roll = (tl_roll){lane(first, i), lane(second, i)};
-                hits->pos[hits->count] = pos + i + 1;
+        unsigned hit = passing(filter, first, second);
+        if (__builtin_expect(hit != 0, 0)) {
+            uint16_t firsts[16], seconds[16];
+            _mm256_storeu_si256((__m256i *)firsts, first);
+            _mm256_storeu_si256((__m256i *)seconds, second);
+            for (; hit; hit &= hit - 1, hit &= hit - 1) {
+                unsigned at = (unsigned)__builtin_ctz(hit) / 2;
+                *roll = (tl_roll){firsts[at], seconds[at]};
+                hits->pos[hits->count] = pos + at + 1;
                 hits->weak[hits->count++] = tl_value(*roll);
                 if (hits->count == room)
-                    return pos + i + 1;
+                    return pos + at + 1;
             }
         }
         s1 = last_lane(first);

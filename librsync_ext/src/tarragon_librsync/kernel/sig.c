@@ -3,10 +3,15 @@
  * The index is a sorted list under a table of buckets, not a hash table with chains: a signature in which every weak
  * sum is the same costs a binary search per look-up, not a walk.
  */
+#if defined(__linux__)
+#define _DEFAULT_SOURCE /* madvise */
+#include <sys/mman.h>
+#endif
 #include <stdlib.h>
 
 #include "inner.h"
 
+#define HUGE_PAGE ((size_t)2 << 20)
 #define HEADER 12
 #define SMALL_SORT 512
 
@@ -101,32 +106,47 @@ static void drop_twins(tl_sig *sig)
     sig->sorted_count = kept;
 }
 
+/* A table that is read at random: in huge pages if it is large, because half of the cost is finding the page. */
+static void *table(size_t size)
+{
+    if (size < HUGE_PAGE)
+        return malloc(size);
+    size_t whole = (size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+    void *pages = whole < size ? NULL : aligned_alloc(HUGE_PAGE, whole);
+#if defined(MADV_HUGEPAGE)
+    if (pages)
+        (void)madvise(pages, whole, MADV_HUGEPAGE); /* a hint: nothing depends on it */
+#endif
+    return pages;
+}
+
 /* Between one and two blocks per bucket, 32 to 64 filter bits per block. */
 static bool index_blocks(tl_sig *sig)
 {
     unsigned bits = 1;
     while (bits < 31 && (1u << bits) < sig->blocks)
         bits++;
-    size_t words = (size_t)1 << bits, buckets = (size_t)1 << (bits > 1 ? bits - 1 : 1);
-    uint32_t *filter = malloc(words * sizeof *filter);
-    sig->filter = (tl_filter){filter, 32 - bits};
+    size_t words = (size_t)2 << bits, buckets = (size_t)1 << (bits > 1 ? bits - 1 : 1);
+    uint16_t *filter = table(words * sizeof *filter);
+    sig->filter = (tl_filter){filter, 31 - bits};
     sig->bucket_shift = bits > 1 ? 33 - bits : 31;
-    sig->sorted = malloc(((size_t)sig->blocks + 1) * sizeof *sig->sorted);
-    sig->sorted_mixed = malloc(((size_t)sig->blocks + 1) * sizeof *sig->sorted_mixed);
-    sig->buckets = calloc(buckets + 1, sizeof *sig->buckets);
+    sig->sorted = table(((size_t)sig->blocks + 1) * sizeof *sig->sorted);
+    sig->sorted_mixed = table(((size_t)sig->blocks + 1) * sizeof *sig->sorted_mixed);
+    sig->buckets = table((buckets + 1) * sizeof *sig->buckets);
     if (!filter || !sig->sorted || !sig->sorted_mixed || !sig->buckets || !sort_blocks(sig))
         return false;
     drop_twins(sig);
     memset(filter, 0xff, words * sizeof *filter);
+    memset(sig->buckets, 0, (buckets + 1) * sizeof *sig->buckets);
     for (uint32_t i = 0; i < sig->sorted_count; i++) {
         uint32_t mixed = sig->sorted_mixed[i] = tl_mix(sig->weak[sig->sorted[i]]);
-        filter[mixed >> sig->filter.shift] &= ~tl_bits(mixed);
+        filter[mixed >> sig->filter.shift] &= (uint16_t)~tl_bits(mixed);
         sig->buckets[(mixed >> sig->bucket_shift) + 1] = i + 1;
     }
     for (size_t i = 1; i <= buckets; i++)
         if (sig->buckets[i] < sig->buckets[i - 1])
             sig->buckets[i] = sig->buckets[i - 1];
-    sig->memory = sizeof *sig + (uint64_t)sig->blocks * (12 + sig->strong_len) + (words + buckets + 1) * 4;
+    sig->memory = sizeof *sig + (uint64_t)sig->blocks * (12 + sig->strong_len) + words * 2 + (buckets + 1) * 4;
     return true;
 }
 
@@ -178,7 +198,7 @@ void tl_sig_free(tl_sig *sig)
     free(sig->sorted);
     free(sig->sorted_mixed);
     free(sig->buckets);
-    free((uint32_t *)sig->filter.words);
+    free((uint16_t *)sig->filter.words);
     free(sig);
 }
 

@@ -1,0 +1,1 @@
+"""Command check: what stands at the target, compared with what the manifests say."""

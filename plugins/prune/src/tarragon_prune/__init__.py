@@ -1,0 +1,1 @@
+"""Command prune: retention by policy."""

@@ -1,0 +1,1 @@
+"""Command rehearse: restores that nobody needs yet."""

@@ -1,0 +1,250 @@
+"""One series of the kill matrix: kills in a row, then a run that is let through, then the judges.
+
+A plan says everything that is to happen; the same plan happens the same way but for what time and threads decide.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+from stage import FIRST_TIME, Ended, Source, Stage, State, Stored, Wrong
+
+#: Places of changes; "volume" is the moment at which a volume takes its name at the target; "time" any moment.
+CLASSES = ("volume", "target", "cache", "state", "time")
+ACTS = ("before", "after", "half")
+#: How many calls a run of a whole set makes about, by class: what a random number is chosen from.
+GUESS = {"volume": 12, "target": 110, "cache": 40, "state": 50}
+
+
+class Kill(NamedTuple):
+    """One kill: in which class, at which of its calls (time: per mille of a whole run), and on which side of it."""
+
+    kind: str
+    at: int
+    act: str = "before"
+
+
+class Plan(NamedTuple):
+    """What a series does."""
+
+    seed: int
+    mode: str
+    base: str  # which whole sets there are: "", "full", "full+inc"
+    action: str
+    concurrency: int
+    is_moving: bool
+    kills: tuple[Kill, ...]
+    steps: tuple[int, ...]  # what the clock does between two runs
+    lose: tuple[str, ...]  # what is lost before each run but the first: "", "cache", "state", "both"
+
+
+class Outcome(NamedTuple):
+    """What came of a series; ``figure`` is "" or which count it raises."""
+
+    plan: Plan
+    kills: tuple[tuple[str, str], ...]  # class, and what was hit
+    figure: str
+    detail: str
+    leftovers: int
+    temporary: int
+    resumed: int
+
+    def record(self) -> dict[str, Any]:
+        """As a line of the results."""
+        plan = self.plan._asdict() | {"kills": [list(kill) for kill in self.plan.kills]}
+        return self._asdict() | {"plan": plan, "kills": [list(kill) for kill in self.kills]}
+
+
+def random_plan(seed: int) -> Plan:
+    """A plan from all classes."""
+    random = Random(seed)
+    mode = random.choice(("plain", "plain", "gzip", "gzip", "symmetric", "public", "signed"))
+    base = random.choice(("", "full", "full", "full+inc", "full+inc"))
+    action = "full" if not base or random.random() < 0.2 else random.choice(("incremental", "backup"))
+    count = random.choice((1, 1, 2, 3, 4, 5))
+    kills = []
+    for number in range(count):
+        kind = random.choice(CLASSES)
+        if kind == "time":
+            kills.append(Kill(kind, random.randint(0, 1000)))
+            continue
+        most = GUESS[kind] if number == 0 else max(3, GUESS[kind] // 2)
+        kills.append(Kill(kind, random.randint(1, most), random.choice(ACTS)))
+    steps = tuple(random.choice((0, 0, 1, 60, 86_400, -100)) for _ in range(count + 1))
+    lose = tuple(random.choice([""] * 12 + ["cache", "state", "both"]) for _ in range(count))
+    concurrency = random.choice((0, 0, 1, 4))
+    return Plan(seed, mode, base, action, concurrency, random.random() < 0.5, tuple(kills), steps, lose)
+
+
+def sweep_plan(action: str, at: int, act: str) -> Plan:
+    """The plan that kills at one call among all changes of state, of a run in one process."""
+    base = "" if action == "full" else "full"
+    return Plan(1, "gzip", base, action, 0, at % 2 == 1, (Kill("all", at, act),), (60, 60), ("",))
+
+
+class Series:
+    """One series on a stage."""
+
+    def __init__(self, stage: Stage, plan: Plan, *, files: int = 26, big: int = 2_400_000) -> None:
+        self.stage = stage
+        self.plan = plan
+        self.random = Random(plan.seed * 7919 + 1)
+        self.files, self.big = files, big
+        self.kills: list[tuple[str, str]] = []
+        self.resumed = 0
+
+    def play(self) -> Outcome:
+        """All of it; what went wrong is in the outcome."""
+        figure = detail = ""
+        try:
+            self._play()
+        except Wrong as err:
+            figure, detail = err.figure, str(err)
+        left = self.stage.leftovers() if self.stage.repo.exists() else []
+        count = self.stage.temporary() if self.stage.repo.exists() else 0
+        return Outcome(self.plan, tuple(self.kills), figure, detail, len(left), count, self.resumed)
+
+    def _play(self) -> None:
+        stage, plan = self.stage, self.plan
+        source = self._prepared()
+        source.change_much()
+        states: list[State] = []
+        started = stage.now = FIRST_TIME + 10_000
+        before = stage.newest() if plan.base else 0
+        for number, kill in enumerate(plan.kills):
+            if number and plan.is_moving:
+                source.change_little()
+            if number:
+                self._lose(plan.lose[number - 1])
+            stage.now += plan.steps[number]
+            states.append(stage.seen())
+            ended = self._killed(kill)
+            if ended.status != -signal.SIGKILL:
+                self._must_be_right(ended)
+                break  # it came through
+            if self.random.random() < 0.12:
+                stage.must_restore_earlier(self.random)
+        else:
+            if plan.is_moving:
+                source.change_little()
+            self._lose(plan.lose[-1])
+            stage.now += plan.steps[-1]
+            states.append(stage.seen())
+            self._must_be_right(self._backup(plan.action))
+        made = stage.newest()
+        if made <= before:
+            raise Wrong("stuck", f"no new set: the newest is of {made}, {started} was begun")
+        self._judge(states, made, source)
+
+    # -- what there is before -----------------------------------------------------------------------------------------
+
+    def _prepared(self) -> Source:
+        """The whole sets of the plan; made once for a mode, then brought back."""
+        stage, plan = self.stage, self.plan
+        for folder in (stage.place, stage.state):
+            shutil.rmtree(folder, ignore_errors=True)
+        mode = next(name for name, mode in _modes().items() if mode == stage.mode)
+        kept = stage.home.folder / "kept" / f"{mode}-{plan.base}-{self.files}"
+        stage.stored = []
+        if kept.exists():
+            stage.bring_back(kept.name)
+            stage.stored = _STORED[str(kept)].copy()
+        else:
+            stage.place.mkdir()
+            source = Source(stage.source, Random(len(mode)), files=self.files, big=self.big)
+            source.grow()
+            for number, action in enumerate(plan.base.split("+") if plan.base else []):
+                if number:
+                    source.change_much()
+                stage.now = FIRST_TIME + 100 * number
+                self._must_be_right(self._backup("full" if action == "full" else "incremental"))
+                stage.stored.append(Stored(stage.now, stage.seen()))
+            stage.keep(kept.name)
+            _STORED[str(kept)] = stage.stored.copy()
+        source = Source(stage.source, self.random, files=self.files, big=0)
+        source.tree.second = 1_700_000_000
+        return source
+
+    def _lose(self, what: str) -> None:
+        if what in ("cache", "both"):
+            shutil.rmtree(self.stage.cache, ignore_errors=True)
+        if what in ("state", "both"):
+            shutil.rmtree(self.stage.state, ignore_errors=True)
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    def _backup(self, action: str, **how: Any) -> Ended:
+        return self.stage.backup(action, "--concurrency", str(self.plan.concurrency), **how)
+
+    def _killed(self, kill: Kill) -> Ended:
+        """A run that is killed, if it lives until then."""
+        stage, action = self.stage, self.plan.action
+        if kill.kind == "time":
+            ended = self._backup(action, kill_after_s=0.05 + kill.at / 1000 * 0.9)
+            what = f"after {kill.at} per mille of a run"
+        else:
+            ops = "changes" if kill.kind == "all" else "target.rename" if kill.kind == "volume" else _changes(kill.kind)
+            ended = self._backup(action, env=stage.shim.armed(kill.at, kill.act, ops))
+            hit = stage.shim.hit()
+            what = f"{kill.act} {hit.place}.{hit.op} {_kind_of(hit.path)}" if hit else "nothing"
+        if ended.status == -signal.SIGKILL:
+            self.kills.append((kill.kind, what))
+        self._count_resumed(ended)
+        return ended
+
+    def _must_be_right(self, ended: Ended) -> None:
+        self._count_resumed(ended)
+        if ended.status != 0:
+            raise Wrong("stuck", f"a run that is let through fails\n{ended}")
+
+    def _count_resumed(self, ended: Ended) -> None:
+        self.resumed += "going on with the" in ended.text
+
+    # -- judging ------------------------------------------------------------------------------------------------------
+
+    def _judge(self, states: list[State], made: int, source: Source) -> None:
+        stage = self.stage
+        for program in (stage.real, stage.ours):
+            found = stage.restored(program)
+            if self.plan.is_moving and len(states) > 1:
+                stage.must_be_mixed(states, found, f"the newest set, restored by {program.command}")
+            else:
+                stage.must_equal(states[-1], found, f"the newest set, restored by {program.command}")
+        stage.must_restore_earlier()
+        if self.random.random() < 0.5:
+            source.change_little()
+        stage.now = max(stage.now, made) + 1000
+        self._must_be_right(self._backup("incremental"))
+        stage.must_equal(stage.seen(), stage.restored(stage.real), "the increment upon it, restored by duplicity")
+        if self.random.random() < 0.3:
+            found = stage.restored(stage.ours, made)
+            if not self.plan.is_moving:
+                stage.must_equal(states[-1], found, "the set after the increment upon it", "earlier")
+
+
+_STORED: dict[str, list[Stored]] = {}
+
+
+def _modes() -> dict[str, Any]:
+    from stage import MODES
+
+    return MODES
+
+
+def _changes(place: str) -> str:
+    ops = ("open", "write", "truncate", "sync", "rename", "link", "unlink", "mkdir", "chmod")
+    return ",".join(f"{place}.{op}" for op in ops)
+
+
+def _kind_of(path: str) -> str:
+    """What an object is, without what differs between two runs."""
+    name = Path(path).name
+    for word in ("tarragon.tmp", "sigtar.part", "manifest.part", "sigtar", "manifest", "difftar", "journal", "commits",
+                 "sums", "lockfile", "lock"):  # fmt: skip
+        if word in name:
+            return word
+    return "folder" if "." not in name else name
