@@ -2,6 +2,7 @@
 
 The declarations are shared with the C side, which includes the same file, so the two cannot disagree.
 """
+
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ _HERE = Path(__file__).resolve().parent
 _PACKAGE = Path("src/tarragon_librsync")
 _SOURCES = sorted(str(path.relative_to(_HERE)) for path in (_HERE / _PACKAGE / "kernel").glob("*.c"))
 
-# No debug data and nothing exported but the module's entry: the wheel stays small. Extra flags are for sanitizer builds.
+# No debug data, nothing exported but the module's entry: the wheel stays small. Extra flags are for sanitizer builds.
 _EXTRA = os.environ.get("TARRAGON_LIBRSYNC_CFLAGS", "").split()
 _COMPILE = ["-std=c11", "-O3", "-g0", "-fvisibility=hidden", "-Wall", "-Wextra", *_EXTRA]
 _LINK = [flag for flag in _EXTRA if flag.startswith("-fsanitize")] or ["-Wl,-s"]

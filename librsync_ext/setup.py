@@ -1,4 +1,5 @@
 """Build the kernel as one cp311-abi3 extension; everything else stands in pyproject.toml."""
+
 from setuptools import setup
 
 setup(

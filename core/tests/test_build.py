@@ -98,7 +98,7 @@ def noise(size, seed=1):
     return random.Random(seed).randbytes(size)
 
 
-# -- files of one job ----------------------------------------------------------------------------------------------------
+# -- files of one job -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 131072, 131073, 700001])
@@ -194,7 +194,7 @@ def test_a_link_that_took_a_files_or_a_folders_place_is_not_followed(yard, tmp_p
     assert (content_of([built]), [problem.kind for problem in built.problems]) == ({}, ["unreadable"] * 2)
 
 
-# -- while they change -----------------------------------------------------------------------------------------------------
+# -- while they change ------------------------------------------------------------------------------------------------
 
 
 def at_read(monkeypatch, when, act):
@@ -343,7 +343,7 @@ def test_a_second_attempt_leaves_no_volume_of_the_first_behind(yard, monkeypatch
     assert {volume.path.name for volume in built.volumes} == files
 
 
-# -- ranges ----------------------------------------------------------------------------------------------------------------
+# -- ranges -----------------------------------------------------------------------------------------------------------
 
 
 def build_ranges(yard, change, volsize=MIB, max_blocksize=0, target=None):
@@ -442,7 +442,7 @@ def test_an_unsettled_time_is_another_one_and_none_before_1970(mtime):
     assert unsettled(entry).mtime >= 0
 
 
-# -- the root is a file ------------------------------------------------------------------------------------------------------
+# -- the root is a file -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [10, 65536, 200000])

@@ -78,7 +78,7 @@ def told(patches):
     return found
 
 
-# -- writing -----------------------------------------------------------------------------------------------------------
+# -- writing ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_entries_are_named_as_duplicity_names_them(block, name):
     assert name == tar.Reader(io.BytesIO(block.data)).next().name
 
 
-# -- reading -------------------------------------------------------------------------------------------------------------
+# -- reading ----------------------------------------------------------------------------------------------------------
 
 trees = st.dictionaries(
     st.lists(st.sampled_from([b"a", b"b", b"b-", b"\xff"]), min_size=1, max_size=3).map(b"/".join),
@@ -216,7 +216,7 @@ def test_a_volume_that_is_broken_off_or_garbled_gives_nothing_wrong_and_the_othe
 def test_data_may_be_taken_in_part_or_not_at_all():
     blocks, wanted = laid_out({b"a": (SNAPSHOT, 200000), b"b": (SNAPSHOT, 200000), b"c": (SNAPSHOT, 10)})
     patches = decode(opened(volumes_of(blocks, {2, 5})))
-    assert b"a" == next(patches).entry.path
+    assert next(patches).entry.path == b"a"
     second = next(patches)
     assert len(next(second.data)) == PART
     assert {b"c": wanted[b"c"]} == told(patches)
@@ -238,7 +238,7 @@ def test_a_file_whose_next_part_is_lost_is_lost_even_where_the_manifest_begins_a
     blocks, _ = laid_out({b"a": (SNAPSHOT, 200000), b"b": (SNAPSHOT, 10)})
     whole = b"".join(block.data for block in blocks[:2])
     volumes = [OpenVolume(b"a", b"a", io.BytesIO(whole)), OpenVolume(b"b", b"b", None, "gone")]
-    assert {b"a": LOST} == told(decode(volumes))
+    assert told(decode(volumes)) == {b"a": LOST}
 
 
 def test_entries_out_of_order_are_never_applied():
@@ -246,9 +246,10 @@ def test_entries_out_of_order_are_never_applied():
     blocks = blocks_of(b"b", SNAPSHOT, 5) + blocks_of(b"a", SNAPSHOT, 5) + blocks_of(b"b", SNAPSHOT, 7)
     blocks += blocks_of(b"c", SNAPSHOT, 5)
     raw = b"".join(block.data for block in blocks)
-    assert {b"b": (SNAPSHOT, b"bbbbb"), b"c": (SNAPSHOT, b"ccccc")} == told(
-        decode([OpenVolume(b"b", b"c", io.BytesIO(raw))])
-    )
+    assert told(decode([OpenVolume(b"b", b"c", io.BytesIO(raw))])) == {
+        b"b": (SNAPSHOT, b"bbbbb"),
+        b"c": (SNAPSHOT, b"ccccc"),
+    }
 
 
 def test_parts_of_a_snapshot_and_of_a_diff_are_not_mixed():
@@ -257,7 +258,7 @@ def test_parts_of_a_snapshot_and_of_a_diff_are_not_mixed():
         tar.header(b"multivol_%b/f/%d" % (what, number), entry, 5) + b"12345" + bytes(507)
         for number, what in enumerate((b"snapshot", b"diff"), 1)
     )
-    assert {b"f": LOST} == told(decode([OpenVolume(b"f", b"f", io.BytesIO(raw))]))
+    assert told(decode([OpenVolume(b"f", b"f", io.BytesIO(raw))])) == {b"f": LOST}
 
 
 @pytest.mark.requirement("R1")
@@ -290,12 +291,14 @@ def test_a_path_is_safe_or_malformed(name):
         assert b"\0" not in path
 
 
-# -- real sets -------------------------------------------------------------------------------------------------------------
+# -- real sets --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["multivol-gzip", "odd-names", "file-types", "type-changes", "by-3.0.2", "volsize1"])
 def test_a_golden_full_set_is_decoded_to_what_tarfile_reads(name):
-    paths = sorted((GOLDEN / name / "repo").glob("*full.*.vol*"), key=lambda path: int(path.name.split(".vol")[1].split(".")[0]))
+    paths = sorted(
+        (GOLDEN / name / "repo").glob("*full.*.vol*"), key=lambda path: int(path.name.split(".vol")[1].split(".")[0])
+    )
     raws = [gzip.decompress(path.read_bytes()) if path.name.endswith(".gz") else path.read_bytes() for path in paths]
     wanted = {}
     for raw in raws:
@@ -306,6 +309,6 @@ def test_a_golden_full_set_is_decoded_to_what_tarfile_reads(name):
                 prefix, _, path = info.name.encode("utf-8", "surrogateescape").partition(b"/")
                 path = path.rpartition(b"/")[0] if prefix.startswith(b"multivol") else path.rstrip(b"/")
                 data = archive.extractfile(info).read() if info.isreg() else b""
-                wanted[path.removeprefix(b".")if path == b"." else path] = wanted.get(path, b"") + data
+                wanted[path.removeprefix(b".") if path == b"." else path] = wanted.get(path, b"") + data
     found = told(decode([OpenVolume(b"", b"", io.BytesIO(raw)) for raw in raws]))
     assert wanted == {path: data for path, (_, data) in found.items()}

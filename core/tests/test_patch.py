@@ -149,11 +149,13 @@ def test_a_diff_without_a_file_before_it_costs_that_path_only(patches):
 
 def test_what_is_lost_matters_not_when_a_whole_version_came_later():
     restored = apply(sequence_of(Patch(LOST, F, iter(()), "gone"), Patch(SNAPSHOT, F, iter([b"x"]))), io.BytesIO)
-    assert ("", b"x") == (restored.lost, b"".join(restored.data))
+    assert (restored.lost, b"".join(restored.data)) == ("", b"x")
 
 
 @pytest.mark.requirement("R41")
-@pytest.mark.parametrize("bad", [b"", b"rs\x026", b"rs\x026\x45\x00\xff\x00", b"rs\x026\x05abc", b"garbage", b"rs\x026\xff"])
+@pytest.mark.parametrize(
+    "bad", [b"", b"rs\x026", b"rs\x026\x45\x00\xff\x00", b"rs\x026\x05abc", b"garbage", b"rs\x026\xff"]
+)
 def test_a_delta_that_does_not_fit_is_malformed_and_no_garbage(bad):
     restored = apply(sequence_of(Patch(SNAPSHOT, F, iter([b"basis"])), Patch(DIFF, F, iter([bad]))), io.BytesIO)
     with pytest.raises(Malformed):
@@ -207,4 +209,4 @@ def test_few_files_are_open_however_long_the_chain(tmp_path):
 
     (sequence,) = merge(sets)
     assert versions[-1] == b"".join(apply(sequence, Counted).data)
-    assert (0, True) == (open_now[0], most[0] <= 4)
+    assert (open_now[0], most[0] <= 4) == (0, True)

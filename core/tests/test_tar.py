@@ -192,7 +192,7 @@ def test_an_archive_of_gnu_tar_is_read(tmp_path, form):
 
 def test_gnu_tar_and_tarfile_read_what_we_write():
     chosen = [
-        (b"snapshot/" + b"p" * 150 + b"\xff\xe9", Entry(b"", REG, 0o644, 3000000, 5, b"root", b"root", 1600000000), b"hello"),
+        (b"snapshot/" + b"p" * 150 + b"\xff\xe9", Entry(b"", REG, 0o644, 3000000, 5, mtime=1600000000), b"hello"),
         (b"snapshot/link", Entry(b"", SYM, target=b"t" * 150), b""),
         (b"snapshot/folder/", Entry(b"", DIR, 0o755), b""),
     ]  # fmt: skip

@@ -89,7 +89,7 @@ def jail(tmp_path):
     return Jail(tmp_path)
 
 
-# -- nothing outside ---------------------------------------------------------------------------------------------------
+# -- nothing outside --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.requirement("R1")
@@ -255,7 +255,7 @@ def test_what_stands_below_something_that_is_no_folder_is_refused_whatever_the_e
     assert jail.is_unharmed()
 
 
-# -- metadata ------------------------------------------------------------------------------------------------------------
+# -- metadata ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.requirement("R3")
@@ -372,7 +372,7 @@ def test_a_folder_whose_time_cannot_be_set_costs_no_other_entry(jail):
     assert (jail.target / "b").read_bytes() == b"x"
 
 
-# -- files appear whole ----------------------------------------------------------------------------------------------------
+# -- files appear whole -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.requirement("R4")
@@ -461,7 +461,7 @@ def test_a_root_that_is_no_folder_becomes_the_target_itself(jail, root):
     assert os.listdir(jail.target.parent) == ["target"]
 
 
-# -- content -----------------------------------------------------------------------------------------------------------------
+# -- content ----------------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=60, deadline=None)

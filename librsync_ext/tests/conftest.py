@@ -1,4 +1,5 @@
 """Every test runs over each instruction path this machine has, and over Python alone where sizes allow."""
+
 from __future__ import annotations
 
 import sys
@@ -7,9 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import HealthCheck, settings
-
 import tarragon_librsync
+from hypothesis import HealthCheck, settings
 from tarragon_librsync import fallback, jobs
 
 sys.path.insert(0, str(Path(__file__).parent))  # the oracle, whatever import mode pytest runs in
@@ -53,8 +53,16 @@ def _bound(module: object, name: str) -> SimpleNamespace:
         return b"".join(jobs.patched(module.Commands(), basis, commands, limit))
 
     return SimpleNamespace(
-        name=name, slow=name == "python", signature=signature, delta=delta, patch=patch, Signer=module.Signer,
-        Signature=module.Signature, Delta=module.Delta, Commands=module.Commands, signatures=module.signatures,
+        name=name,
+        slow=name == "python",
+        signature=signature,
+        delta=delta,
+        patch=patch,
+        Signer=module.Signer,
+        Signature=module.Signature,
+        Delta=module.Delta,
+        Commands=module.Commands,
+        signatures=module.signatures,
     )
 
 

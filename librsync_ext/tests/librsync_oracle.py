@@ -1,10 +1,11 @@
 """librsync itself, through its shared library: what our bytes are compared with. Declared from its public manual."""
+
 from __future__ import annotations
 
 import ctypes
 import ctypes.util
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 MD4_MAGIC = 0x72730136
 _DONE, _BLOCKED = 0, 1
@@ -15,8 +16,11 @@ AVAILABLE = _lib is not None
 
 class _Buffers(ctypes.Structure):
     _fields_ = [
-        ("next_in", ctypes.c_void_p), ("avail_in", ctypes.c_size_t), ("eof_in", ctypes.c_int),
-        ("next_out", ctypes.c_void_p), ("avail_out", ctypes.c_size_t),
+        ("next_in", ctypes.c_void_p),
+        ("avail_in", ctypes.c_size_t),
+        ("eof_in", ctypes.c_int),
+        ("next_out", ctypes.c_void_p),
+        ("avail_out", ctypes.c_size_t),
     ]
 
 
@@ -41,11 +45,15 @@ class OracleError(Exception):
 
 
 def _run(job: int, data: bytes, room: int = 1 << 16, piece: int = 1 << 18) -> bytes:
+    return b"".join(_pieces(job, data, room, piece))
+
+
+def _pieces(job: int, data: bytes, room: int = 1 << 16, piece: int = 1 << 18) -> Iterator[bytes]:
     """Run a job to its end. Content is given in pieces: librsync is a third slower with all of it at once."""
     into = ctypes.create_string_buffer(room)
     source = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value  # no copy: measured against, it must be fair
     buffers = _Buffers(source, 0, 0, 0, 0)
-    out, given = [], 0
+    given = 0
     try:
         while True:
             if buffers.avail_in < piece // 2:
@@ -55,9 +63,9 @@ def _run(job: int, data: bytes, room: int = 1 << 16, piece: int = 1 << 18) -> by
                 buffers.eof_in = given == len(data)
             buffers.next_out, buffers.avail_out = ctypes.addressof(into), room
             result = _lib.rs_job_iter(job, ctypes.byref(buffers))
-            out.append(ctypes.string_at(into, room - buffers.avail_out))
+            yield ctypes.string_at(into, room - buffers.avail_out)
             if result == _DONE:
-                return b"".join(out)
+                return
             if result != _BLOCKED:
                 raise OracleError(result)
     finally:
@@ -69,11 +77,15 @@ def signature(data: bytes, block_len: int, strong_len: int = 8) -> bytes:
 
 
 def delta(sums: bytes, data: bytes) -> bytes:
+    return b"".join(delta_pieces(sums, data))
+
+
+def delta_pieces(sums: bytes, data: bytes) -> Iterator[bytes]:
     handle = ctypes.c_void_p()
     _run(_lib.rs_loadsig_begin(ctypes.byref(handle)), sums)
     try:
         _lib.rs_build_hash_table(handle)
-        return _run(_lib.rs_delta_begin(handle), data, 1 << 20)
+        yield from _pieces(_lib.rs_delta_begin(handle), data)
     finally:
         _lib.rs_free_sumset(handle)
 
@@ -81,7 +93,7 @@ def delta(sums: bytes, data: bytes) -> bytes:
 def patch(basis: bytes, commands: bytes, reader: Callable[[int, int], bytes] | None = None) -> bytes:
     stream = io.BytesIO(basis)
 
-    def copy(_: int, offset: int, length: "ctypes._Pointer[ctypes.c_size_t]", into: object) -> int:
+    def copy(_: int, offset: int, length: ctypes._Pointer[ctypes.c_size_t], into: object) -> int:
         stream.seek(offset)
         chunk = stream.read(length[0])
         length[0] = len(chunk)

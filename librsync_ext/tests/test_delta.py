@@ -1,4 +1,5 @@
 """Deltas: any patcher makes the new content of ours, ours makes it of any librsync's, and they are as small."""
+
 from __future__ import annotations
 
 import io
@@ -7,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import librsync_oracle as oracle
 import pytest
+import tarragon_librsync
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import tarragon_librsync
 
 needs_oracle = pytest.mark.skipif(not oracle.AVAILABLE, reason="librsync's shared library is not installed")
 
@@ -53,9 +53,16 @@ def test_the_examples_of_the_format_description_come_out(rsync):
 
 @needs_oracle
 @settings(max_examples=120)
-@given(size=st.integers(0, 60_000), block_len=st.sampled_from([1, 7, 16, 64, 100, 512, 1024, 2048]),
-       strong_len=st.sampled_from([4, 8, 16]), edits=st.integers(0, 6), seed=st.integers(0, 10_000),
-       cut=st.sampled_from([0, 1, 1000, 70_000]), sign=st.sampled_from([None, 512, 1024, 700]), shift=st.integers(0, 9))
+@given(
+    size=st.integers(0, 60_000),
+    block_len=st.sampled_from([1, 7, 16, 64, 100, 512, 1024, 2048]),
+    strong_len=st.sampled_from([4, 8, 16]),
+    edits=st.integers(0, 6),
+    seed=st.integers(0, 10_000),
+    cut=st.sampled_from([0, 1, 1000, 70_000]),
+    sign=st.sampled_from([None, 512, 1024, 700]),
+    shift=st.integers(0, 9),
+)
 def test_both_patchers_make_the_new_content(rsync, size, block_len, strong_len, edits, seed, cut, sign, shift):
     if rsync.slow or block_len < 16:
         size %= 3000
@@ -69,8 +76,12 @@ def test_both_patchers_make_the_new_content(rsync, size, block_len, strong_len, 
 
 @needs_oracle
 @settings(max_examples=60)
-@given(size=st.integers(0, 60_000), block_len=st.sampled_from([16, 64, 512, 1024]), edits=st.integers(0, 8),
-       seed=st.integers(0, 10_000))
+@given(
+    size=st.integers(0, 60_000),
+    block_len=st.sampled_from([16, 64, 512, 1024]),
+    edits=st.integers(0, 8),
+    seed=st.integers(0, 10_000),
+)
 def test_librsyncs_deltas_are_applied(rsync, size, block_len, edits, seed):
     old = content(size % (3000 if rsync.slow else 60_001), seed % 5)
     new = edited(old, seed, edits)
@@ -113,8 +124,13 @@ def test_deltas_are_as_small_as_librsyncs(rsync, corpus, block_len):
 
 
 @settings(max_examples=40)
-@given(size=st.integers(0, 200_000), old_len=st.sampled_from([100, 512, 1024]), new_len=st.sampled_from([512, 1024]),
-       cut=st.sampled_from([0, 999, 65_536, 100_000]), seed=st.integers(0, 100))
+@given(
+    size=st.integers(0, 200_000),
+    old_len=st.sampled_from([100, 512, 1024]),
+    new_len=st.sampled_from([512, 1024]),
+    cut=st.sampled_from([0, 999, 65_536, 100_000]),
+    seed=st.integers(0, 100),
+)
 def test_the_new_signature_of_the_same_pass_is_that_of_the_content(rsync, size, old_len, new_len, cut, seed):
     old = content(size % (3000 if rsync.slow else 200_001), seed)
     new = edited(old, seed, 3)
@@ -125,7 +141,7 @@ def test_the_new_signature_of_the_same_pass_is_that_of_the_content(rsync, size, 
         sums += job.signature
     job.finish()
     assert rsync.signature(new, new_len) == sums + job.signature
-    assert b"" == job.signature
+    assert job.signature == b""
 
 
 @settings(max_examples=40)
@@ -138,8 +154,9 @@ def test_deltas_of_ranges_join_to_one_delta(rsync, size, parts, edits, seed):
     starts = range(0, max(len(new), 1), step)
     joined = sums = b""
     for at in starts:
-        job = rsync.Delta(parsed, sign_block_len=1024, header=at == 0, end=at == starts[-1], sign_header=at == 0,
-                          offset=at)
+        job = rsync.Delta(
+            parsed, sign_block_len=1024, header=at == 0, end=at == starts[-1], sign_header=at == 0, offset=at
+        )
         joined += job.update(new[at : at + step]) + job.finish()
         sums += job.signature
     assert new == rsync.patch(io.BytesIO(old), [joined])

@@ -1,4 +1,5 @@
 """Signatures are librsync's, byte for byte."""
+
 from __future__ import annotations
 
 import io
@@ -6,10 +7,9 @@ import random
 
 import librsync_oracle as oracle
 import pytest
+import tarragon_librsync
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import tarragon_librsync
 
 needs_oracle = pytest.mark.skipif(not oracle.AVAILABLE, reason="librsync's shared library is not installed")
 
@@ -35,8 +35,13 @@ def test_sizes_around_every_boundary_equal_librsync(rsync, block_len):
 
 @needs_oracle
 @settings(max_examples=60)
-@given(size=st.integers(0, 300_000), block_len=st.integers(1, 65_536), strong_len=st.integers(1, 16),
-       cut=st.integers(1, 100_000), seed=st.integers(0, 9))
+@given(
+    size=st.integers(0, 300_000),
+    block_len=st.integers(1, 65_536),
+    strong_len=st.integers(1, 16),
+    cut=st.integers(1, 100_000),
+    seed=st.integers(0, 9),
+)
 def test_any_length_cut_and_sum_equal_librsync(rsync, size, block_len, strong_len, cut, seed):
     if rsync.slow:
         size = size % 3000
@@ -69,7 +74,7 @@ def test_any_bytes_like_is_taken(rsync):
 def _rest(rsync, data) -> bytes:
     signer = rsync.Signer(512)
     first = signer.update(data)
-    return (first + signer.finish())[len(first):]
+    return (first + signer.finish())[len(first) :]
 
 
 def test_the_batch_gives_what_single_calls_give(rsync):
@@ -77,7 +82,7 @@ def test_the_batch_gives_what_single_calls_give(rsync):
     sizes = [0, 1, 511, 512, 513, 3000] + [rng.randrange(0, 6000) for _ in range(300 if not rsync.slow else 3)]
     buffers = [content(size, size) for size in sizes]
     lens = [rng.choice([512, 512, 512, 1024, 700, 64]) for _ in sizes]
-    expected = [rsync.signature(data, block_len) for data, block_len in zip(buffers, lens)]
+    expected = [rsync.signature(data, block_len) for data, block_len in zip(buffers, lens, strict=True)]
     assert expected == rsync.signatures(buffers, lens)
 
 
@@ -94,16 +99,24 @@ def test_nothing_follows_finish(rsync):
         signer.update(b"x")
 
 
-@pytest.mark.parametrize("size, length, limited", [
-    (0, 512, 512), (263168, 512, 512), (263169, 1024, 1024), (1050624, 1024, 1024),
-    (5_000_000, 2560, 2048), (20_000_000, 4608, 2048), (100_000_000, 10240, 2048),
-])
+@pytest.mark.parametrize(
+    "size, length, limited",
+    [
+        (0, 512, 512),
+        (263168, 512, 512),
+        (263169, 1024, 1024),
+        (1050624, 1024, 1024),
+        (5_000_000, 2560, 2048),
+        (20_000_000, 4608, 2048),
+        (100_000_000, 10240, 2048),
+    ],
+)
 def test_block_lengths_follow_the_rule_of_duplicity(size, length, limited):
     assert (length, limited) == (tarragon_librsync.block_length(size), tarragon_librsync.block_length(size, 2048))
 
 
 def test_a_limit_is_rounded_up():
-    assert 1024 == tarragon_librsync.block_length(10**9, 513)
+    assert tarragon_librsync.block_length(10**9, 513) == 1024
 
 
 def test_a_stream_is_signed_in_pieces():

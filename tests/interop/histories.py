@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random histories of one repository, written by Tarragon and by real duplicity in turn, read by both.
 
-    python tests/interop/histories.py --seeds 1-200 [--jobs 2] [--keep]
+    python tests/interop/histories.py --seeds 1-200 [--jobs 2] [--by-hand] [--keep]
 
 A seed decides everything: the tree, its edits, the mode of encryption, the sizes of volumes, who writes which set, and
 which older time is read. After every set both programs restore the newest time, one of them an older one (both in the
@@ -100,7 +100,7 @@ class History:
     def url(self) -> str:
         return f"file://{self.place / 'repo'}"
 
-    def play(self, generations: int) -> None:
+    def play(self, generations: int, by_hand: bool = False) -> None:
         """All of it; raises ``Wrong``."""
         self.tree.grow(self.random.randint(5, 40))
         for generation in range(generations):
@@ -109,6 +109,8 @@ class History:
                 self.now += self.random.choice((1, 2, 60, 5000, 100000))
             self.write(is_first=generation == 0)
             self.read(is_last=generation == generations - 1)
+        if by_hand:
+            self.recover()
 
     def write(self, *, is_first: bool) -> None:
         """One of the two programs makes the next set."""
@@ -150,6 +152,16 @@ class History:
             raise Wrong(f"{difference}{answer}")
         shutil.rmtree(out)
 
+    def recover(self) -> None:
+        """By hand: the recovery script restores the newest time."""
+        script, out = programs.CHECKOUT / "contrib" / "recovery" / "recover.sh", self.place / "out"
+        passphrase = {"PASSPHRASE": self.mode.environment["PASSPHRASE"]} if self.mode.environment else {}
+        answer = self.home.run(Program(str(script), False), self.place / "repo", out, env=passphrase)
+        equal, difference = judged(self.stored[-1].description, out, *ownership())
+        if not equal or answer.status != 0:
+            raise Wrong(f"{difference}{answer}")
+        shutil.rmtree(out)
+
     def verify(self, program: Program) -> None:
         answer = self.run(program, "verify", "--compare-data", self.url, "source")
         if not re.search(r"\b0 difference(\(s\)|s) found", answer.text):
@@ -170,7 +182,9 @@ class History:
             raise Wrong(f"the list differs: {odd[:10]}\n{answer.words} exit status {answer.status}")
 
 
-def play(seed: int, generations: int, mode: Mode | None = None, keep: bool = False) -> tuple[bool, str]:
+def play(
+    seed: int, generations: int, mode: Mode | None = None, *, keep: bool = False, by_hand: bool = False
+) -> tuple[bool, str]:
     """Play one history; was it right, and the line that reports it."""
     pair = (programs.program_under_test(), programs.duplicity())
     began = time.monotonic()
@@ -180,7 +194,7 @@ def play(seed: int, generations: int, mode: Mode | None = None, keep: bool = Fal
         history = History(seed, pair, home, place, mode)
         problem = ""
         try:
-            history.play(generations)
+            history.play(generations, by_hand)
         except Wrong as err:
             problem = f"\n{err}"
     took = time.monotonic() - began
@@ -198,14 +212,16 @@ def main() -> int:
     parser.add_argument("--generations", type=int, default=6)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--mode", choices=[mode.name for mode in MODES], help="this mode instead of a random one")
+    parser.add_argument("--by-hand", action="store_true", help="let contrib/recovery/recover.sh restore the end too")
     parser.add_argument("--keep", action="store_true", help="keep the folder of a history that went wrong")
     options = parser.parse_args()
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
     mode = next((mode for mode in MODES if mode.name == options.mode), None)
+    how = {"keep": options.keep, "by_hand": options.by_hand}
     wrong = []
     with ThreadPoolExecutor(options.jobs) as pool:
-        games = [pool.submit(play, seed, options.generations, mode, options.keep) for seed in seeds]
+        games = [pool.submit(play, seed, options.generations, mode, **how) for seed in seeds]
         for seed, game in zip(seeds, games, strict=True):
             right, line = game.result()
             print(line, flush=True)

@@ -115,9 +115,9 @@ def member(
     return Member(extended.get("path", raw_name), type, raw)
 
 
-def root(**fields: object) -> Member:
+def root() -> Member:
     """The entry of the root folder."""
-    return member("snapshot/./", type="5", mode=0o755, mtime=FIRST_TIME, **fields)
+    return member("snapshot/./", type="5", mode=0o755, mtime=FIRST_TIME)
 
 
 def quoted(path: bytes) -> bytes:

@@ -164,7 +164,8 @@ class Tree:
                 end.bind(path)
 
     def make_any(self, path: bytes) -> None:
-        makers: list[Callable[[bytes], None]] = [self.make_file] * 10 + [self.make_folder] * 3 + [self.make_link] * 2
+        makers: list[Callable[[bytes], None]] = [self.make_file for _ in range(10)]
+        makers += [self.make_folder, self.make_folder, self.make_folder, self.make_link, self.make_link]
         makers += [self.make_deep_folder, self.make_fifo, self.make_device, self.make_socket]
         if self.big:
             makers.append(self.make_big_file)

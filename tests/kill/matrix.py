@@ -20,6 +20,7 @@ import time
 import traceback
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ import programs
 from series import Plan, Series, random_plan, sweep_plan
 from stage import Stage
 
-#: A sweep is over when a run comes through so many numbers in a row without being killed.
+#: What must stay 0.
 FIGURES = ("tree", "earlier", "stuck")
 
 _home: programs.Household | None = None
@@ -134,8 +135,8 @@ def run(plans: list[Plan], options: argparse.Namespace) -> None:
     """Play the plans until the minutes are over, and write each down when it is done."""
     until = time.monotonic() + options.minutes * 60
     waiting = iter(plans)
-    with ProcessPoolExecutor(options.jobs) as pool, options.results.open("a") as results:
-        under_way = {pool.submit(play, plan) for plan, _ in zip(waiting, range(options.jobs), strict=False)}
+    with ProcessPoolExecutor(options.jobs, initializer=_closing) as pool, options.results.open("a") as results:
+        under_way = {pool.submit(play, plan) for _, plan in zip(range(options.jobs), waiting, strict=False)}
         while under_way:
             future = next(as_completed(under_way))
             under_way.remove(future)
@@ -148,12 +149,11 @@ def run(plans: list[Plan], options: argparse.Namespace) -> None:
             plan = next(waiting, None) if time.monotonic() < until else None
             if plan is not None:
                 under_way.add(pool.submit(play, plan))
-        pool.submit(_close).result()
 
 
-def _close() -> None:
-    if _home is not None:
-        _home.close()
+def _closing() -> None:
+    """The worker's home goes with the worker."""
+    Finalize(None, lambda: _home and _home.close(), exitpriority=1)
 
 
 if __name__ == "__main__":

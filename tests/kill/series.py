@@ -16,8 +16,9 @@ from stage import FIRST_TIME, Ended, Source, Stage, State, Stored, Wrong
 #: Places of changes; "volume" is the moment at which a volume takes its name at the target; "time" any moment.
 CLASSES = ("volume", "target", "cache", "state", "time")
 ACTS = ("before", "after", "half")
-#: How many calls a run of a whole set makes about, by class: what a random number is chosen from.
-GUESS = {"volume": 12, "target": 110, "cache": 40, "state": 50}
+#: About how many calls a run of a whole set makes, by class: what a random number is chosen from.
+CALLS_OF_FULL = {"volume": 28, "target": 125, "cache": 47, "state": 42}
+CALLS_OF_INCREMENT = {"volume": 16, "target": 76, "cache": 40, "state": 35}
 
 
 class Kill(NamedTuple):
@@ -65,6 +66,7 @@ def random_plan(seed: int) -> Plan:
     mode = random.choice(("plain", "plain", "gzip", "gzip", "symmetric", "public", "signed"))
     base = random.choice(("", "full", "full", "full+inc", "full+inc"))
     action = "full" if not base or random.random() < 0.2 else random.choice(("incremental", "backup"))
+    calls = CALLS_OF_FULL if action == "full" else CALLS_OF_INCREMENT
     count = random.choice((1, 1, 2, 3, 4, 5))
     kills = []
     for number in range(count):
@@ -72,7 +74,7 @@ def random_plan(seed: int) -> Plan:
         if kind == "time":
             kills.append(Kill(kind, random.randint(0, 1000)))
             continue
-        most = GUESS[kind] if number == 0 else max(3, GUESS[kind] // 2)
+        most = calls[kind] if number == 0 else calls[kind] // 2
         kills.append(Kill(kind, random.randint(1, most), random.choice(ACTS)))
     steps = tuple(random.choice((0, 0, 1, 60, 86_400, -100)) for _ in range(count + 1))
     lose = tuple(random.choice([""] * 12 + ["cache", "state", "both"]) for _ in range(count))

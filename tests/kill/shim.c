@@ -4,7 +4,7 @@
  * folder of SHIM_FOLDERS; in the program and in all programs that it starts, which share one counter.
  *
  *   SHIM_FOLDERS   name=/path, separated by colons; the first that fits names the place
- *   SHIM_OPS       operation, or name.operation, separated by commas; "all" or "changes" stand for groups
+ *   SHIM_OPS       operation, or name.operation, separated by commas; "all", "changes" and name.* stand for groups
  *   SHIM_COUNTER   a file of at least 8 bytes, the shared counter
  *   SHIM_LOG       a file to which one line per counted call is added (optional)
  *   SHIM_AT        the number of the call that goes wrong, from 1 on; 0: none
@@ -101,6 +101,8 @@ static int listed(const char *place, const char *op, int changes) {
     snprintf(word, sizeof word, ",%s,", op);
     if (strstr(ops, word)) return 1;
     snprintf(word, sizeof word, ",%s.%s,", place, op);
+    if (strstr(ops, word)) return 1;
+    snprintf(word, sizeof word, ",%s.*,", place);
     return strstr(ops, word) != NULL;
 }
 

@@ -3,6 +3,7 @@
 Made for ``core.delta.rsync``, of use to anyone. A C kernel does the work where it could be built; ``KERNEL`` names the
 instruction path in use. The environment variable TARRAGON_LIBRSYNC forces one: scalar, avx2, avx512, neon or python.
 """
+
 from __future__ import annotations
 
 import os
@@ -31,8 +32,21 @@ else:
 
 __version__ = "0.1.0"
 __all__ = [
-    "KERNEL", "BadDelta", "BadSignature", "BasisMismatch", "Delta", "DeltaAndSignature", "RsyncError", "Signature",
-    "Signer", "block_length", "delta", "delta_and_signature", "patch", "signature", "signatures",
+    "KERNEL",
+    "BadDelta",
+    "BadSignature",
+    "BasisMismatch",
+    "Delta",
+    "DeltaAndSignature",
+    "RsyncError",
+    "Signature",
+    "Signer",
+    "block_length",
+    "delta",
+    "delta_and_signature",
+    "patch",
+    "signature",
+    "signatures",
 ]
 
 

@@ -1,4 +1,5 @@
 """Block lengths: how finely a file of some size is signed."""
+
 from __future__ import annotations
 
 from math import isqrt

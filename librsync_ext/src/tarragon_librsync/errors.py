@@ -1,4 +1,5 @@
 """What can be wrong with signatures, deltas and their basis."""
+
 from __future__ import annotations
 
 

@@ -2,6 +2,7 @@
 
 Everything is kept in memory until ``finish``; the kernel is there for large files.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -42,7 +43,7 @@ def md4(data: bytes) -> bytes:
                 total = (a + mixed + words[word] + add) & _MASK
                 turn = turns[step % 4]
                 a, b, c, d = d, (total << turn | total >> (32 - turn)) & _MASK, b, c
-        state = tuple((old + new) & _MASK for old, new in zip(state, (a, b, c, d)))  # type: ignore[assignment]
+        state = tuple((old + new) & _MASK for old, new in zip(state, (a, b, c, d), strict=True))  # type: ignore[assignment]
     return pack("<4I", *state)
 
 
@@ -141,8 +142,16 @@ class Signature:
 class Delta(_Gathered):
     """Makes a delta; see ``native.Delta``."""
 
-    def __init__(self, signature: Signature, *, sign_block_len: int | None = None, header: bool = True,
-                 end: bool = True, sign_header: bool = True, offset: int = 0) -> None:
+    def __init__(
+        self,
+        signature: Signature,
+        *,
+        sign_block_len: int | None = None,
+        header: bool = True,
+        end: bool = True,
+        sign_header: bool = True,
+        offset: int = 0,
+    ) -> None:
         if sign_block_len is not None:
             _check_lengths(sign_block_len, 8)
         super().__init__()
@@ -292,4 +301,4 @@ def signatures(buffers: Sequence[Buffer], block_lens: Sequence[int]) -> list[byt
         raise ValueError("as many block lengths as buffers are needed")
     for block_len in block_lens:
         _check_lengths(block_len, 8)
-    return [_sign(bytes(data), block_len, 8, True) for data, block_len in zip(buffers, block_lens)]
+    return [_sign(bytes(data), block_len, 8, True) for data, block_len in zip(buffers, block_lens, strict=True)]

@@ -1,13 +1,14 @@
 """Whole jobs over streams: signature, delta, both in one pass, patch. Memory stays the same for any file size."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from tarragon_librsync.errors import BadDelta, BasisMismatch
 
 if TYPE_CHECKING:
-    from tarragon_librsync.native import Commands, Delta, Signature
+    from tarragon_librsync.native import Commands, Delta
 
 CHUNK = 1 << 20
 
@@ -55,14 +56,16 @@ class DeltaAndSignature:
         return b"".join(self._sums)
 
 
-def patched(commands: Commands, basis: BinaryIO, delta: BinaryIO | Iterable[bytes], limit: int | None) -> Iterator[bytes]:
+def patched(
+    commands: Commands, basis: BinaryIO, delta: BinaryIO | Iterable[bytes], limit: int | None
+) -> Iterator[bytes]:
     """Carry out the steps of a delta: yield the new content in chunks of at most about 1 MiB.
 
     Raises BadDelta for what is no whole delta, or when more than ``limit`` bytes come out; BasisMismatch when a copy
     reaches outside the basis. What was yielded before is then worthless.
     """
     size = basis.seek(0, 2)
-    pieces = _pieces(delta) if hasattr(delta, "read") else delta
+    pieces = _pieces(cast(BinaryIO, delta)) if hasattr(delta, "read") else delta
     room = limit
     waiting = bytearray()
     for chunk in _contents(commands, basis, size, pieces):
@@ -84,7 +87,7 @@ def patched(commands: Commands, basis: BinaryIO, delta: BinaryIO | Iterable[byte
 def _contents(commands: Commands, basis: BinaryIO, size: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
     for piece in pieces:
         for start in range(0, len(piece), CHUNK):  # a piece may be of any size, a chunk may not
-            for step in commands.steps(memoryview(piece)[start : start + CHUNK]):
+            for step in commands.steps(piece[start : start + CHUNK]):
                 if isinstance(step, tuple):
                     yield from _copied(basis, size, *step)
                 else:

@@ -2,10 +2,12 @@
 
 The kernel keeps its own growing output; after each call what is ready is taken from it once, as bytes.
 """
+
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,11 @@ _DELTA_FAULTS = {
 
 
 def _view(data: Buffer) -> Any:
+    """The memory of ``data``, to be used in a ``with``.
+
+    It must be let go before an error leaves the function: a memoryview that is still lent out when the garbage collector
+    clears the cycle of an exception and its frames crashes the interpreter.
+    """
     return ffi.from_buffer("uint8_t[]", data)
 
 
@@ -98,8 +105,7 @@ class Signer(_Machine):
 
     def update(self, data: Buffer) -> bytes:
         """Take more content; return the signature bytes that became complete."""
-        view = _view(data)
-        with self._turn:
+        with self._turn, _view(data) as view:
             self._step(lib.tl_delta_update(self._state, view, len(view)))
             return self._take(_SUMS)
 
@@ -117,9 +123,9 @@ class Signature:
     """
 
     def __init__(self, data: Buffer) -> None:
-        view = _view(data)
         error = ffi.new("int *")
-        state = lib.tl_sig_new(view, len(view), error)
+        with _view(data) as view:
+            state = lib.tl_sig_new(view, len(view), error)
         if not state:
             if error[0] == lib.TL_NO_MEMORY:
                 raise MemoryError
@@ -144,8 +150,16 @@ class Delta(_Machine):
     of ``sign_block_len``. ``offset`` tells where the range begins; a wrong one makes the delta larger, never wrong.
     """
 
-    def __init__(self, signature: Signature, *, sign_block_len: int | None = None, header: bool = True,
-                 end: bool = True, sign_header: bool = True, offset: int = 0) -> None:
+    def __init__(
+        self,
+        signature: Signature,
+        *,
+        sign_block_len: int | None = None,
+        header: bool = True,
+        end: bool = True,
+        sign_header: bool = True,
+        offset: int = 0,
+    ) -> None:
         if sign_block_len is not None:
             check_lengths(sign_block_len, 8)
         flags = (lib.TL_HEADER * header) | (lib.TL_END * end) | (lib.TL_SIGN_HEADER * sign_header)
@@ -154,8 +168,7 @@ class Delta(_Machine):
 
     def update(self, data: Buffer) -> bytes:
         """Take more content; return the delta bytes that are ready."""
-        view = _view(data)
-        with self._turn:
+        with self._turn, _view(data) as view:
             self._step(lib.tl_delta_update(self._state, view, len(view)))
             return self._take(_DELTA)
 
@@ -184,20 +197,23 @@ class Commands:
 
     def steps(self, data: Buffer) -> Iterator[bytes | tuple[int, int]]:
         """Yield the steps ``data`` completes."""
-        view = _view(data)
+        with _view(data) as view:
+            at = 0
+            while at < len(view):
+                at += yield from self._some(view + at, len(view) - at)
+
+    def _some(self, data: Any, size: int) -> Generator[bytes | tuple[int, int], None, int]:
         taken, count = ffi.new("size_t *"), ffi.new("size_t *")
-        at = 0
-        while at < len(view):
-            fault = lib.tl_patch_parse(self._state, view + at, len(view) - at, taken, self._ops, _OPS_AT_ONCE, count)
-            for number in range(count[0]):
-                step = self._ops[number]
-                if step.kind:
-                    yield step.offset, step.length
-                else:
-                    yield ffi.buffer(view + at + step.offset, step.length)[:]
-            if fault:
-                raise BadDelta(_DELTA_FAULTS[fault])
-            at += taken[0]
+        fault = lib.tl_patch_parse(self._state, data, size, taken, self._ops, _OPS_AT_ONCE, count)
+        for number in range(count[0]):
+            step = self._ops[number]
+            if step.kind:
+                yield step.offset, step.length
+            else:
+                yield ffi.buffer(data + step.offset, step.length)[:]
+        if fault:
+            raise BadDelta(_DELTA_FAULTS[fault])
+        return int(taken[0])
 
     def finish(self) -> None:
         """Raise BadDelta unless the end command was the last thing."""
@@ -212,12 +228,17 @@ def signatures(buffers: Sequence[Buffer], block_lens: Sequence[int]) -> list[byt
         raise ValueError("as many block lengths as buffers are needed")
     for block_len in set(block_lens):
         check_lengths(block_len, 8)
-    views = [_view(data) for data in buffers]
+    with ExitStack() as lent:
+        return _batch([lent.enter_context(_view(data)) for data in buffers], block_lens)
+
+
+def _batch(views: list[Any], block_lens: Sequence[int]) -> list[bytes]:
     sizes = [len(view) for view in views]
-    lengths = [12 + 12 * -(-size // block_len) for size, block_len in zip(sizes, block_lens)]
+    lengths = [12 + 12 * -(-size // block_len) for size, block_len in zip(sizes, block_lens, strict=True)]
     out = ffi.new("uint8_t[]", sum(lengths) + 1)
-    fault = lib.tl_batch(ffi.new("uint8_t *[]", views), ffi.new("size_t[]", sizes), ffi.new("uint32_t[]", block_lens),
-                         len(views), out)
+    fault = lib.tl_batch(
+        ffi.new("uint8_t *[]", views), ffi.new("size_t[]", sizes), ffi.new("uint32_t[]", block_lens), len(views), out
+    )
     if fault:
         raise MemoryError
     found, at = [], 0

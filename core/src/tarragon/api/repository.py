@@ -70,6 +70,20 @@ class Deletion:
     dry_run: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One line of what this client remembers of its target: "stored", "seen" (made by others, when first met),
+    "removed" or "accepted", and ``when``. ``volumes`` is 0 and ``size`` None where they are not known (yet).
+    """
+
+    kind: str
+    sets: tuple[str, ...]
+    when: int
+    volumes: int = 0
+    size: int | None = None
+    problem: str = ""
+
+
 class Ledger(Protocol):
     """A file of this client's memory: JSON lines that are durable once added. Raises SourceError, UserError."""
 
@@ -132,12 +146,29 @@ class Repository(Protocol):
         """
         ...
 
+    @property
+    def fetched(self) -> frozenset[str]:
+        """Names of the volumes that were fetched whole through this object, and had the hash that they should have."""
+        ...
+
     def delete(self, sets: Sequence[SetInfo], *, dry_run: bool) -> Deletion:
         """Remove sets, in an order that a crash cannot hurt. Raises CollectionError when others depend on them."""
         ...
 
     def warm_up(self, refs: Sequence[VolumeRef]) -> frozenset[str]:
         """Ask that cold volumes become readable; the names that are still cold."""
+        ...
+
+    def commits(self) -> Sequence[Commit]:
+        """What this client remembers, oldest first."""
+        ...
+
+    def alarms(self) -> Sequence[Finding]:
+        """What is missing at the target, or is another there, than what this client remembers."""
+        ...
+
+    def accept(self, loss: Finding) -> None:
+        """Take what an alarm is about as it stands, for good; for use while ``writing``."""
         ...
 
     def ledger(self, name: str) -> Ledger:

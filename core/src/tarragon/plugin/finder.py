@@ -6,7 +6,7 @@ imported by the function that needs it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tarragon.api.errors import PluginError, UnknownScheme, UserError
 from tarragon.api.hooks import TARRAGON_API
@@ -58,7 +58,7 @@ def load_from(group: str, name: str) -> ModuleType | None:
 
     _no_cache_on_disk()
 
-    def failed(_manager: Any, _entry_point: Any, err: BaseException) -> None:
+    def failed(_manager: Any, _entry_point: Any, err: BaseException) -> NoReturn:
         owner = _owner(group, name)
         raise PluginError(
             f"plugin '{name}' of {owner} cannot be imported: {type(err).__name__}: {err}",
@@ -80,6 +80,8 @@ def load_from(group: str, name: str) -> ModuleType | None:
         module: ModuleType = manager.driver
     except NoMatches:
         return None
+    except AssertionError as err:  # the one error of an import that stevedore does not call back for
+        failed(None, None, err)
     _check_api(module, group, name)
     return module
 
@@ -99,7 +101,7 @@ def dists_claiming(group: str, name: str) -> list[str]:
 def _check_api(module: ModuleType, group: str, name: str) -> None:
     """While the major number is 0 a plugin must be written against this very API (docs/architecture.md, versions)."""
     theirs = getattr(module, "TARRAGON_API", None)
-    if theirs is None:
+    if not (isinstance(theirs, tuple) and [type(number) for number in theirs] == [int, int]):
         raise PluginError(f"{_owner(group, name)}: module '{module.__name__}' does not say TARRAGON_API")
     ours = TARRAGON_API
     fits = theirs == ours if ours[0] == 0 else (theirs[0] == ours[0] and theirs[1] <= ours[1])

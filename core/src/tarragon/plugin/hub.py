@@ -70,6 +70,10 @@ class Hub:
             if module is not None:
                 self.register(module)
 
+    def modules(self) -> list[str]:
+        """The names of the plugin modules in use."""
+        return [name for name, plugin in self._plugins.list_name_plugin() if getattr(plugin, "__name__", "") == name]
+
     def ask(self, hook: str, **arguments: Any) -> Any:
         """What the first plugin that answers has made; None when none does."""
         return getattr(self._plugins.hook, hook)(**arguments)

@@ -35,6 +35,7 @@ def run(settings: Settings, hub: Hub, log: RunLog) -> int:
     try:
         action = ACTIONS.get(settings.action)
         status = action(context, facts) if action is not None else _command(context)
+        status = _watched(context, facts, status)
     except TarragonError as err:
         status, error = err.exit_code, err
         raise
@@ -47,8 +48,25 @@ def run(settings: Settings, hub: Hub, log: RunLog) -> int:
     return status
 
 
+def _used(context: Context) -> Target | None:
+    """The target, if this run has asked for it."""
+    target = context.__dict__.get("repository")
+    return target if isinstance(target, Target) else None
+
+
+def _watched(context: Context, facts: dict[str, Any], status: int) -> int:
+    """The status, when the target is not what this client remembers: of two bad news the alarm is the worse."""
+    target = _used(context)
+    alarms = target.watch.alarms if target is not None else []
+    facts["alarms"] = [f"{each.name}: {each.problem}" for each in alarms]
+    return ALARM if alarms and status in (0, NOT_STORED) and not context.settings.compat else status
+
+
 def _close(context: Context, outcome: Outcome) -> None:
     try:
+        target = _used(context)
+        if target is not None:
+            target.watch.settle()
         if "sinks" in context.__dict__:
             for sink in context.sinks:
                 sink.close(outcome)

@@ -16,8 +16,10 @@ from tarragon.api.errors import (
     IncrementalWithoutSignatures,
     SourceMismatch,
     UserError,
+    WrongKey,
 )
 from tarragon.api.events import CHANGED, DELETED, NEW, FileSeen, FilesSame, Note, SetCommitted
+from tarragon.api.repository import Finding
 from tarragon.delta import compare
 from tarragon.delta.compare import Change, Kept, Tally
 from tarragon.folders import Folders, split
@@ -26,6 +28,7 @@ from tarragon.source.walk import Unreadable, Walk, open_root
 from tarragon.volume.name import FULL, INC, SetTime
 
 from . import commit, plan, resume
+from .alarms import CLOCK
 from .assemble import Assembly
 from .build import Builder, Built, Problem
 from .journal import Head, Journal
@@ -43,6 +46,9 @@ if TYPE_CHECKING:
 #: Old signatures beyond this wait in a file until their job is built.
 SPOOL = 1 << 20
 MIB = 1 << 20
+#: The exit status of a passphrase that was needed and not given (docs/cli.md § 4).
+NO_PASSPHRASE = 30
+DAY = 86400
 
 
 class Result(NamedTuple):
@@ -71,14 +77,33 @@ def backup(context: Context, target: Target) -> Result:
 def _upon(context: Context, target: Target, source: bytes) -> list[BackupSet]:
     """The sets that this run builds upon, with their metadata in the cache; none for a full backup."""
     chain = basis(context, target)
-    if chain is None:
+    if chain is None or not _can_read(context, target, chain):
         return []
-    target.sync(chain.sets)
     chain = basis(context, target)
     if chain is None:
         return []
+    if not target.watch.trusts(chain.sets):
+        context.log.log(NOTICE, "making a full backup: the sets of the last chain are not to be trusted")
+        return []
     check_origin(context, target, chain.sets[-1], source)
     return list(chain.sets)
+
+
+def _can_read(context: Context, target: Target, chain: Chain) -> bool:
+    """Whether the chain's metadata is in the cache now, or can be fetched.
+
+    Who encrypts to a key of somebody else, and has lost the cache, has nothing to build upon. Nobody is asked for a
+    passphrase that was not given (R47).
+    """
+    try:
+        target.sync(chain.sets)
+    except (UserError, WrongKey) as err:
+        is_missing = isinstance(err, WrongKey) or err.exit_code == NO_PASSPHRASE
+        if context.action == "incremental" or "PASSPHRASE" in context.env or not is_missing:
+            raise
+        context.log.warning("making a full backup: what the last one left cannot be read here: %s", err)
+        return False
+    return True
 
 
 def shape(context: Context, source: bytes) -> dict[str, object]:
@@ -216,6 +241,8 @@ class _Run:
         if newest is not None and now <= newest:
             if now < newest:
                 self._context.log.warning("the newest set lies %d seconds ahead of the clock", newest - now)
+            if newest - now > DAY:
+                self._target.watch.alarm(Finding(CLOCK, (), "the newest set is more than a day ahead of it"))
             now = newest + 1
         if not self._upon:
             return SetTime(FULL, now, now)
@@ -234,7 +261,8 @@ class _Run:
             skipped=self._skipped,
         )
         for found in walk:
-            yield Kept(*found) if isinstance(found, Unreadable) else found
+            if self._broken is None or not self._broken.is_barred(found.path):
+                yield Kept(*found) if isinstance(found, Unreadable) else found
 
     def _skipped(self, path: bytes) -> None:
         field = quoted_field(path)
@@ -305,8 +333,7 @@ class _Run:
         assembly = Assembly(context, self.of, parts, journal, parallel=parallel)
         closing.callback(assembly.close)
         if broken is None:
-            parent = resume.parent_hash(target, self._upon[-1]) if self._upon else ""
-            journal.begin(Head(self.of, parent, shape(context, self._source), self._leftovers))
+            journal.begin(Head(self.of, self._parent(), shape(context, self._source), self._leftovers))
             assembly.begin(hostname(), local_dir(self._source))
         else:
             resume.take_up(context, target, broken, journal, assembly, shape(context, self._source))
@@ -334,10 +361,14 @@ class _Run:
                 assembly.tell(Problem("unreadable", kept.path, kept.reason))
             yield job._replace(kept=())
 
+    def _parent(self) -> str:
+        """What tells the set that this one builds on: the hash of its manifest."""
+        return self._target.manifest_hash(self._upon[-1]) if self._upon else ""
+
     def _commit(self, assembly: Assembly) -> None:
         context = self._context
         self._tell_sinks(Note("set", self._meta(skipped=False)))
-        commit.commit(context, self._target, self.of, assembly.volumes, self._leftovers)
+        commit.commit(context, self._target, self.of, assembly.volumes, self._leftovers, self._parent())
         self._target.refresh()
         encrypted = context.sealer.cipher is not None and bool(context.sealer.cipher.suffix)
         chain = max(0, len(self._target.collection.chains) - 1)

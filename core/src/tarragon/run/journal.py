@@ -30,6 +30,7 @@ class Kept(NamedTuple):
     name: str
     size: int
     sha1: str
+    sha256: str = ""
 
 
 class Point(NamedTuple):
@@ -88,6 +89,7 @@ class Journal:
     def __init__(self, ledger: Ledger, parts: Parts) -> None:
         self._ledger = ledger
         self._parts = parts
+        self._ranges: tuple[RangeBuilt, ...] = ()
 
     def begin(self, head: Head) -> None:
         """Forget an earlier set and name this one."""
@@ -106,18 +108,24 @@ class Journal:
     ) -> None:
         """Make both files durable, then write down a point."""
         self._parts.sync()
-        kept = tuple(Kept(volume.number, volume.name, volume.size, volume.sha1) for volume in volumes)
+        kept = tuple(Kept(volume.number, volume.name, volume.size, volume.sha1, volume.sha256) for volume in volumes)
         self.again(kept, Point(kept, last, manifest, signatures, tuple(ranges)))
 
     def again(self, volumes: Sequence[Kept], point: Point) -> None:
-        """Write down a point whose files are durable, with all the volumes up to it."""
+        """Write down a point whose files are durable, with all the volumes up to it.
+
+        Ranges are written once: ``carried`` says how many of those of the line before still count.
+        """
+        carried = len(self._ranges) if point.ranges[: len(self._ranges)] == self._ranges else 0
+        self._ranges = point.ranges
         self._ledger.append(
             {
                 "volumes": [list(volume) for volume in volumes],
                 "last": _text(point.last),
                 "manifest": list(point.manifest),
                 "signatures": list(point.signatures),
-                "ranges": [_flat(part) for part in point.ranges],
+                "carried": carried,
+                "ranges": [_flat(part) for part in point.ranges[carried:]],
             }
         )
 
@@ -131,20 +139,30 @@ def read(ledger: Ledger) -> tuple[Head, list[Point]] | None:
         first = lines[0]
         kind, start, time = first["set"]
         head = Head(SetTime(kind, start, time), first["parent"], first["shape"], tuple(first["leftovers"]))
-        return head, [_point(line) for line in lines[1:]]
+        points: list[Point] = []
+        for line in lines[1:]:
+            if "commit" in line:
+                break
+            points.append(_point(line, points[-1].ranges if points else ()))
+        return head, points
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def _point(line: Mapping[str, Any]) -> Point:
-    volumes = tuple(Kept(int(n), str(name), int(size), str(sha1)) for n, name, size, sha1 in line["volumes"])
+def committing(ledger: Ledger) -> dict[str, Any] | None:
+    """The line for the commit log that was about to be true: all but the manifest was stored."""
+    return next((line["commit"] for line in reversed(ledger.read()) if "commit" in line), None)
+
+
+def _point(line: Mapping[str, Any], before: tuple[RangeBuilt, ...]) -> Point:
+    volumes = tuple(Kept(int(n), str(name), int(size), *map(str, sums)) for n, name, size, *sums in line["volumes"])
     manifest, signatures = line["manifest"], line["signatures"]
     return Point(
         volumes,
         _bytes(line["last"]),
         (int(manifest[0]), str(manifest[1])),
         (int(signatures[0]), str(signatures[1])),
-        tuple(_range(each) for each in line["ranges"]),
+        before[: int(line["carried"])] + tuple(_range(each) for each in line["ranges"]),
     )
 
 

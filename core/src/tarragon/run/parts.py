@@ -59,6 +59,26 @@ def points_of(archive: Archive, names: Names, partial: BackupSet) -> list[Point]
     return points
 
 
+def are_whole(archive: Archive, names: Names, stored: BackupSet) -> bool:
+    """Whether those of the two files that are here are what a set that is stored has: nothing is cut off."""
+    first = archive.open(names.manifest(stored.of) + ".part")
+    if first is not None:
+        with first:
+            try:
+                found = manifest.read(first)
+            except Malformed:
+                return False
+        if {record.number for record in found.volumes} != set(stored.volumes):
+            return False
+    second = archive.open(names.signatures(stored.of) + ".part")
+    if second is None:
+        return True
+    with second:
+        size = second.seek(0, io.SEEK_END)
+        second.seek(max(0, size - 2 * tar.BLOCK))
+        return size > 0 and not any(second.read())  # the two zero blocks at the end
+
+
 def _blocks(data: bytes, found: Manifest) -> Iterator[tuple[VolumeRecord, int]]:
     """The blocks that stand in order at the beginning of a manifest, each with its end.
 

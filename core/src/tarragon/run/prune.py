@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from .repository import Target
 
 
+#: How far ahead of the clock a set may be.
+DAY = 86400
+
+
 def remove_older_than(context: Context, target: Target) -> None:
     """Delete chains that ended before a time. The newest chain stays, whatever its age."""
     time = int(context.settings.words[0])
-    chains = target.collection.chains
-    newest = target.collection.latest_chain()
+    chains = _of_the_past(context, target)
+    newest = max(chains, key=lambda chain: (chain.end, chain.start), default=None)
     going = [chain for chain in chains if chain.end < time and chain is not newest]
     if newest is not None and newest.end < time:
         context.log.log(NOTICE, "the newest backup chain is older than that, too; it is not deleted")
@@ -46,8 +50,19 @@ def _older(context: Context, target: Target) -> Sequence[Chain]:
     count = int(context.settings.words[0])
     if count < 1:
         raise CollectionError(f"at least one full backup must be kept, not {count}")
-    by_age = sorted(target.collection.chains, key=lambda chain: chain.start)
+    by_age = sorted(_of_the_past(context, target), key=lambda chain: chain.start)
     return by_age[:-count]
+
+
+def _of_the_past(context: Context, target: Target) -> list[Chain]:
+    """All chains but those that others have dated more than a day ahead of the clock: such neither take the place of
+    one that is kept, nor are they deleted (R17).
+    """
+    latest = context.now + DAY
+    found = [each for each in target.collection.chains if each.start <= latest or target.watch.is_own(each.sets[0].of)]
+    if len(found) < len(target.collection.chains):
+        context.log.warning("chains that begin more than a day ahead of the clock are left out")
+    return found
 
 
 def _remove(context: Context, target: Target, sets: Sequence[BackupSet]) -> None:
@@ -67,8 +82,10 @@ def cleanup(context: Context, target: Target) -> None:
     """Delete files that belong to no complete set. A set that can still be resumed here stays."""
     with target.writing():
         collection = target.collection
-        going = [each for each in collection.orphans + collection.incomplete if not each.partial]
-        strays = [name.name for name in collection.strays]
+        # What this client remembers as whole, and is not any more, is evidence.
+        broken = [each for each in collection.orphans + collection.incomplete if not each.partial]
+        going = [each for each in broken if each.is_whole or not target.watch.remembers(each)]
+        strays = [name.name for name in collection.strays if not target.watch.remembers(name)]
         names = [name for each in going for name in each.names] + strays
         if not names:
             context.log.log(NOTICE, "no extraneous files found, nothing deleted")

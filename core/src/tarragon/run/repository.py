@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import contextmanager
 from functools import cached_property
 from secrets import token_hex
@@ -16,17 +17,19 @@ from tarragon.api.errors import (
     NotInBackup,
     TarragonError,
 )
-from tarragon.api.repository import Deletion, Finding, ListedObject, VolumeRef
+from tarragon.api.repository import Commit, Deletion, Finding, ListedObject, VolumeRef
 from tarragon.delta import difftar, patch, sigtar
 from tarragon.delta.compare import is_at_or_below
 from tarragon.parked import MANY, Lot
-from tarragon.store.archive import Archive, cache_folder, cached_name, sync_plan
+from tarragon.store.archive import Archive, cache_folder
 from tarragon.store.chain import BackupSet, Collection, collect
 from tarragon.store.state import Ledger, State, state_folder
 from tarragon.volume import manifest
 from tarragon.volume.unseal import check_hash, unseal
 
-from . import examine
+from . import examine, lease
+from .alarms import Watch
+from .metadata import Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -48,6 +51,7 @@ class Target:
     def __init__(self, context: Context, archive: Archive | None = None) -> None:
         self._context = context
         self._manifests: dict[str, Manifest] = {}
+        self._fetched: set[str] = set()
         if archive is not None:
             self.__dict__["archive"] = archive
 
@@ -78,9 +82,19 @@ class Target:
     def collection(self) -> Collection:
         """Sets and chains, from one listing of the target and the names in the cache."""
         collection = collect(self.listing, self.archive.names(), self._context.names)
+        self.watch.meet(collection, self.sizes)
         for warning in collection.warnings:
             self._context.log.warning("%s", warning)
         return collection
+
+    @cached_property
+    def watch(self) -> Watch:
+        """What is remembered of this target, and what is not as it was."""
+        return Watch(self._context, self)
+
+    @property
+    def sizes(self) -> dict[str, int | None]:
+        return {info.name: info.size for info in self.listing}
 
     def refresh(self) -> None:
         """List again at the next question."""
@@ -92,33 +106,28 @@ class Target:
 
         Fetches manifests and signatures of ``wanted``, or of all sets with ``--metadata-sync-mode full``.
         """
-        if not self._context.options.check_remote:
-            return
-        everything = self._context.options.metadata_sync_mode == "full"
-        local = [name for name in map(self._context.names.parse, self.archive.names()) if name is not None]
-        plan = sync_plan(self.collection, local, None if everything else {each.of for each in wanted})
-        for gone in plan.drop:
-            self._context.log.info("removing '%s' from the cache: the target has it no more", gone)
-        self.archive.remove(plan.drop)
-        for name in plan.fetch:
-            self._context.log.info("copying '%s' to the cache", name.name)
-            with self.fetch_plain(name) as plain:
-                self.archive.store(cached_name(name), plain, packed=name.role is Role.SIGNATURES)
-        if plan.fetch or plan.drop:
+        if self.metadata.sync(wanted):
             self.refresh()
+
+    @cached_property
+    def metadata(self) -> Metadata:
+        return Metadata(self._context, self)
 
     # -- objects ------------------------------------------------------------------------------------------------------
 
-    def fetch_plain(self, name: ObjectName, *, sha1: str | None = None, size: int | None = None) -> BinaryIO:
+    def fetch_plain(
+        self, name: ObjectName, *, sha1: str | None = None, sha256: str | None = None, size: int | None = None
+    ) -> BinaryIO:
         """An object of the target, hashed, decrypted and expanded.
 
         On a hash that is wrong it is fetched again, up to ``--num-retries`` times (docs/format.md § 7.4).
         """
         tries = max(1, self._context.options.num_retries)
         while True:
-            fetched = self._context.store.fetch(name.name, self._context.temp.file(), size=size)
+            strong = sha256 is not None or name.role in (Role.MANIFEST, Role.SIGNATURES, Role.OWN)
+            fetched = self._context.store.fetch(name.name, self._context.temp.file(), size=size, strong=strong)
             try:
-                check_hash(name.name, sha1, fetched.sha1)
+                check_hash(name.name, sha256 if strong else sha1, fetched.sha256 or fetched.sha1)
                 break
             except IntegrityError as err:
                 fetched.file.close()
@@ -126,7 +135,9 @@ class Target:
                 if not tries:
                     raise
                 self._context.log.warning("%s; fetching it again", err)
+        self.watch.fetched(name, fetched.sha256)
         layers = self._context.codecs.layers(name.suffix)
+        self.metadata.must_be_signed(name, layers)
         return unseal(fetched.file, layers, name.role, self._context.temp.file)
 
     def manifest(self, of: BackupSet) -> Manifest:
@@ -138,20 +149,33 @@ class Target:
             if problems:
                 raise CollectionError(f"the manifest of set {of.key} contradicts itself: {problems[0]}")
             self._manifests[of.key] = found
+            self.watch.counted(of, len(found.volumes))
         return self._manifests[of.key]
 
     def open_manifest(self, of: BackupSet) -> BinaryIO:
         """The bytes of a set's manifest."""
-        cached = self.archive.open(of.local_manifest.name) if of.local_manifest is not None else None
+        cached = self.metadata.opened(of.local_manifest)
         if cached is not None:
             return cached
         if of.manifest is None:
             raise CollectionError(f"set {of.key} has no manifest")
         return self.fetch_plain(of.manifest)
 
+    def manifest_hash(self, of: BackupSet) -> str:
+        """SHA-256 of a set's manifest, plain."""
+        if of.of in self.watch.manifests:
+            return self.watch.manifests[of.of]
+        with self.open_manifest(of) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+
+    def stored_hash(self, name: str) -> str:
+        """SHA-256 of an object as it is stored."""
+        with self._context.temp.file() as file:
+            return self._context.store.fetch(name, file, strong=True).sha256
+
     def open_signatures(self, of: BackupSet) -> BinaryIO:
         """The sigtar of a set, expanded."""
-        cached = self.archive.open(of.local_signatures.name) if of.local_signatures is not None else None
+        cached = self.metadata.opened(of.local_signatures)
         if cached is not None:
             return cached
         if of.signatures is None:
@@ -237,7 +261,11 @@ class Target:
             raise MissingVolume(f"volume {record.number} of set {of.key} is not at the target")
         name = self._context.names.parse(info.name)
         assert name is not None
-        return self.fetch_plain(name, sha1=record.sha1, size=info.size)
+        sums = self.watch.sums(of)
+        sha256, size = sums.volumes.get(record.number, (None, info.size)) if sums is not None else (None, info.size)
+        stream = self.fetch_plain(name, sha1=record.sha1, sha256=sha256, size=size)
+        self._fetched.add(info.name)
+        return stream
 
     # -- api.Repository -----------------------------------------------------------------------------------------------
 
@@ -313,10 +341,15 @@ class Target:
     def compare(self, time: int, files: Mapping[bytes, Callable[[], BinaryIO]]) -> Sequence[Finding]:
         return examine.contents(self, time, files)
 
+    @property
+    def fetched(self) -> frozenset[str]:
+        return frozenset(self._fetched)
+
     @contextmanager
     def afresh(self, time: int) -> Iterator[Target]:
         with Archive(self._context.temp.place / f"cache-{token_hex(8)}") as archive:
             fresh = Target(self._context, archive)
+            fresh.__dict__["watch"] = self.watch
             fresh.sync(fresh.collection.sets_at(time))
             yield fresh
             archive.remove(archive.names())
@@ -337,16 +370,33 @@ class Target:
 
     def discard(self, sets: Iterable[BackupSet]) -> None:
         """Remove sets, each before those that it depends on, here after it is gone at the target."""
-        for each in sorted(sets, key=lambda each: each.of.time, reverse=True):
+        going = sorted(sets, key=lambda each: each.of.time, reverse=True)
+        self.watch.removing([each.of for each in going])
+        for each in going:
             self._context.store.delete(each.names)
-            local = (each.local_manifest, each.local_signatures, each.local_stats)
-            self.archive.remove([name.name for name in local if name is not None])
+            self.forget_cached(each)
         self.refresh()
+
+    def forget_cached(self, each: BackupSet) -> None:
+        """Remove what the cache has of a set."""
+        local = (each.local_manifest, each.local_signatures, each.local_stats)
+        self.archive.remove([name.name for name in local if name is not None])
+
+    def commits(self) -> Sequence[Commit]:
+        return self.watch.memory.commits
+
+    def alarms(self) -> Sequence[Finding]:
+        self.sync([each for each in self.collection if each.local_manifest or each.local_signatures])
+        return tuple(self.watch.alarms)
+
+    def accept(self, loss: Finding) -> None:
+        self.watch.accept(loss)
 
     def warm_up(self, refs: Sequence[VolumeRef]) -> frozenset[str]:
         return frozenset()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        with self.state.lock(purpose=self._context.action), self.archive.lock():
+        lock = self.state.lock(purpose=self._context.action)
+        with lock, self.archive.lock(), lease.held(self._context, self.state.folder):
             yield

@@ -71,6 +71,7 @@ def sets_at(context: Context, target: Target) -> list[BackupSet]:
     choice = target.collection.at(time)
     for warning in choice.warnings:
         context.log.warning("%s", warning)
+    target.watch.must_be_bound(choice.sets, fetch=True)
     if choice.too_early:
         stamp = clock.to_stamp(time)
         message = "there is no backup as old as %s: the oldest one is used"
@@ -79,13 +80,12 @@ def sets_at(context: Context, target: Target) -> list[BackupSet]:
 
 
 def tell_missing(context: Context, target: Target, sets: Sequence[BackupSet], path: bytes | None) -> list[str]:
-    """Report volumes that a manifest names and the target lacks, before anything is done; their names."""
+    """The volumes that manifests name and the target lacks, before anything is done: reading them has told of it."""
     names = []
     for of in sets:
         for record in target.manifest(of).volumes_for(path):
             if record.number not in of.volumes:
                 names.append(target.volume_name(of, record))
-                context.log.error("volume %d of set %s is not at the target", record.number, of.key)
     return names
 
 

@@ -12,17 +12,17 @@ import io
 import os
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
-from tarragon.api.entry import REG, order_key
+from tarragon.api.entry import DIR, REG, order_key
 from tarragon.api.errors import TarragonError
 from tarragon.api.events import CHANGED, DELETED, NEW, FileSeen
 from tarragon.delta import compare, sigtar
 from tarragon.delta.compare import Change
 from tarragon.record import NOTICE
 
-from . import journal
+from . import commit, journal
 from .build import Stand
 from .journal import Head, Kept, Point
-from .parts import Unusable, points_of
+from .parts import Unusable, are_whole, points_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,17 +36,25 @@ if TYPE_CHECKING:
 
 
 class Broken(NamedTuple):
-    """A set that a broken run left: from ``point`` on it can be gone on with. ``kept`` are all volumes that stand."""
+    """A set that a broken run left: from ``point`` on it can be gone on with. ``kept`` are all volumes that stand.
+
+    ``leaf`` is the last entry that is stored, if it is stored as something that nothing can be in.
+    """
 
     of: SetTime
     upon: list[BackupSet]
     point: Point
     kept: tuple[Kept, ...]
     head: Head
+    leaf: bytes | None = None
 
     @property
     def volumes(self) -> int:
         return len(self.kept)
+
+    def is_barred(self, path: bytes) -> bool:
+        """Whether an entry has no place in this set: it is in a folder that the set holds as something else."""
+        return self.leaf is not None and path != self.leaf and compare.is_at_or_below(path, self.leaf)
 
 
 class Leftovers(NamedTuple):
@@ -60,31 +68,44 @@ def look(context: Context, target: Target, source: bytes, shape: Mapping[str, An
     leftovers are removed, and it is said why.
     """
     found = journal.read(target.state.ledger("journal"))
+    done = _committed(target, found[0]) if found is not None else None
+    if found is not None and done is not None:
+        commit.finish(context, target, done, found[0].leftovers)
+        target.refresh()
+        found = None
     partial = next((each for each in reversed(target.collection.incomplete) if each.partial), None)
     if found is None and partial is None:
-        return Leftovers()
-    if found is not None and _is_committed(target, found[0]):
-        _finish(context, target, found[0].of)
+        _clear(context, target)
         return Leftovers()
     try:
         broken = _fitting(context, target, source, shape, found, partial)
     except Unusable as why:
         return _set_aside(context, target, found, partial, str(why))
+    _clear(context, target, broken.of)
     message = "going on with the %s backup of %s: %d volumes are stored already"
     context.log.log(NOTICE, message, broken.of.kind, broken.of.key, broken.volumes)
     return broken
 
 
-def _is_committed(target: Target, head: Head) -> bool:
-    return any(each.of == head.of and each.is_whole for each in target.collection)
+def _committed(target: Target, head: Head) -> BackupSet | None:
+    """The set, if its manifest is at the target: it is whole, only the cache and the log have not followed."""
+    return next((each for each in target.collection if each.of == head.of and each.is_whole), None)
 
 
-def _finish(context: Context, target: Target, of: SetTime) -> None:
-    """The manifest is at the target: the set is whole, only the cache has not followed."""
+def _clear(context: Context, target: Target, keep: SetTime | None = None) -> None:
+    """Leave no ``.part`` file but those of ``keep``.
+
+    Those of an encrypted set that is whole take their names, if they are whole: who has no key could not fetch them.
+    """
     names = context.names
-    target.archive.commit(names.manifest(of), names.signatures(of))
-    target.state.ledger("journal").remove()
-    target.refresh()
+    found = {name.of for name in map(names.parse, target.archive.names()) if name is not None and name.partial}
+    for of in found - {keep}:
+        stored = next((each for each in target.collection if each.of == of and each.is_whole), None)
+        if stored is not None and stored.encrypted and are_whole(target.archive, names, stored):
+            target.archive.commit(names.manifest(of), names.signatures(of))
+        target.archive.remove([names.manifest(of) + ".part", names.signatures(of) + ".part"])
+    if found - {keep}:
+        target.refresh()
 
 
 def _fitting(
@@ -112,7 +133,22 @@ def _fitting(
     if not points:
         raise Unusable("the file that was being stored has changed")
     kept = tuple(volume for point in points for volume in point.volumes)
-    return Broken(head.of, upon, points[-1], kept, head)
+    leaf = _leaf(target, context.names.signatures(head.of), points[-1])
+    return Broken(head.of, upon, points[-1], kept, head, leaf)
+
+
+def _leaf(target: Target, name: str, point: Point) -> bytes | None:
+    """The last entry that is stored, unless it is a folder. Entries below it may come later, when it is one by then."""
+    if point.ranges:
+        return point.last
+    file = target.archive.open(name + ".part")
+    if file is None:
+        return None
+    leaf = None
+    for entry, deleted in sigtar.entries(cast("BinaryIO", _Limited(file, point.signatures[0]))):
+        if entry.path == point.last and (deleted or entry.kind != DIR):
+            leaf = entry.path
+    return leaf
 
 
 def _parents(target: Target, head: Head) -> list[BackupSet]:
@@ -126,15 +162,9 @@ def _parents(target: Target, head: Head) -> list[BackupSet]:
     if chain is None or chain.sets[-1].of.time != head.of.start:
         raise Unusable("the set that it builds upon does not end its chain any more")
     upon = list(chain.sets)
-    if head.parent and parent_hash(target, upon[-1]) != head.parent:
+    if head.parent and target.manifest_hash(upon[-1]) != head.parent:
         raise Unusable("the set that it builds upon has changed")
     return upon
-
-
-def parent_hash(target: Target, of: BackupSet) -> str:
-    """SHA-256 of a set's manifest, plain."""
-    with target.open_manifest(of) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def _standing(context: Context, target: Target, of: SetTime, points: Sequence[Point]) -> list[Point]:
@@ -209,7 +239,6 @@ def _set_aside(
     sets = {found[0].of} if found is not None else set()
     if partial is not None:
         sets.add(partial.of)
-        target.archive.remove([part.name for part in partial.parts])
     for each in target.collection:
         if each.of in sets and not each.is_whole:
             names += each.names
@@ -218,7 +247,7 @@ def _set_aside(
     if names:
         message = "a broken backup is not gone on with: %s. Its %d files are deleted after the next backup is stored"
         context.log.warning(message, why, len(names))
-    target.refresh()
+    _clear(context, target)
     return Leftovers(tuple(names))
 
 

@@ -36,20 +36,6 @@ def status(context: Context, target: Target) -> None:
         report.collection_status(
             context.log, backend=backend, archive_dir=str(target.archive.folder), collection=target.collection
         )
-        _tell_missing(context, target)
-
-
-def _tell_missing(context: Context, target: Target) -> None:
-    """A volume that is not there, or that no manifest names, is reported wherever the target is listed (R57)."""
-    for chain in target.collection.chains:
-        for of in chain.sets:
-            if of.local_manifest is None:
-                continue  # status asks for no passphrase
-            found = target.manifest(of)
-            for number in of.missing(found):
-                context.log.warning("volume %d of set %s is not at the target", number, of.key, extra={"number": 5})
-            for number in of.surplus(found):
-                context.log.warning("volume %d is in no manifest of set %s", number, of.key, extra={"number": 6})
 
 
 def _changes_of(target: Target, path: bytes) -> Iterator[tuple[SetTime, str]]:

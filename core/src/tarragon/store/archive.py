@@ -319,6 +319,14 @@ class _File(io.FileIO):
         super().__init__(fd, mode)
         self.what = what
 
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        with _refusals(self.what):
+            return super().readinto(buffer) or 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        with _refusals(self.what):
+            return super().read(-1 if size is None else size) or b""
+
     def write(self, data: bytes) -> int:  # type: ignore[override]
         """Write all of ``data``."""
         with _refusals(self.what), memoryview(data) as view:

@@ -34,6 +34,7 @@ class BackupSet:
     manifest: ObjectName | None = None
     signatures: ObjectName | None = None
     stats: ObjectName | None = None
+    sums: ObjectName | None = None
     local_manifest: ObjectName | None = None
     local_signatures: ObjectName | None = None
     local_stats: ObjectName | None = None
@@ -64,7 +65,7 @@ class BackupSet:
     @property
     def names(self) -> list[str]:
         """Its objects at the target: manifest first, volumes last, so that a deletion in this order leaves no lie."""
-        heads = [name.name for name in (self.manifest, self.signatures, self.stats) if name]
+        heads = [name.name for name in (self.manifest, self.signatures, self.stats, self.sums) if name]
         return heads + [self.volumes[number].name for number in sorted(self.volumes)]
 
     def missing(self, manifest: Manifest) -> list[int]:
@@ -195,10 +196,13 @@ def collect(remote: Iterable[ObjectInfo], local: Iterable[str], names: Names) ->
     """Sort a listing of the target, and the names in the cache, into sets and chains. Raises for nothing it finds."""
     found: dict[SetTime, _Objects] = defaultdict(_Objects)
     foreign, strays = 0, []
+    own: list[tuple[ObjectName, ObjectInfo]] = []
     for info in remote:
         name = names.parse(info.name)
         if name is None:
-            foreign += 1
+            ours = names.own(info.name)
+            foreign += ours is None
+            own += [(ours, info)] if ours is not None and ours.of.time else []
         elif name.partial:
             strays.append(name)  # duplicity never stores one
         else:
@@ -207,6 +211,7 @@ def collect(remote: Iterable[ObjectInfo], local: Iterable[str], names: Names) ->
         name = names.parse(text)
         if name:
             found[name.of].local.append(name)
+    strays += _shared_out(own, found)
     sets, warnings = [], []
     for of in sorted(found, key=lambda of: (of.time, of.kind == FULL, of.start)):
         objects = found[of]
@@ -215,7 +220,7 @@ def collect(remote: Iterable[ObjectInfo], local: Iterable[str], names: Names) ->
             sets.append(made)
             warnings += [f"'{name.name}' stands beside another object for the same thing" for name in objects.strays]
         else:
-            objects.strays += [name for name in (made.signatures, made.stats) if name]
+            objects.strays += [name for name in (made.signatures, made.stats, made.sums) if name]
         strays += objects.strays
     bare = tuple(each for each in sets if not each.is_whole)
     return Collection(*_chains(sets), bare, tuple(dict.fromkeys(strays)), foreign, tuple(warnings))
@@ -238,7 +243,7 @@ class _Objects:
         one = {role: name for (role, _), (name, _) in best.items() if role is not Role.VOLUME}
         cached = {name.role: name for name in self.local if not name.partial}
         volumes = {number: info for (role, number), (_, info) in best.items() if role is Role.VOLUME}
-        stored = one.get(Role.MANIFEST), one.get(Role.SIGNATURES), one.get(Role.STATS)
+        stored = one.get(Role.MANIFEST), one.get(Role.SIGNATURES), one.get(Role.STATS), one.get(Role.OWN)
         local = cached.get(Role.MANIFEST), cached.get(Role.SIGNATURES), cached.get(Role.STATS)
         parts = tuple(name for name in self.local if name.partial)
         return BackupSet(of, volumes, *stored, *local, parts, encrypted)
@@ -248,6 +253,18 @@ class _Objects:
         best = min(choices, key=lambda choice: _misfit(choice[0], encrypted))
         self.strays += [name for name, _ in choices if name != best[0]]  # a listing may name one twice
         return best
+
+
+def _shared_out(own: list[tuple[ObjectName, ObjectInfo]], found: Mapping[SetTime, _Objects]) -> list[ObjectName]:
+    """Give each set its sums, whose name tells only the time; those of no set are left over."""
+    sets: dict[int, list[SetTime]] = defaultdict(list)
+    for of, objects in found.items():
+        if objects.remote:
+            sets[of.time].append(of)
+    for name, info in own:
+        for of in sets[name.of.time]:
+            found[of].remote[Role.OWN, 0].append((name, info))
+    return [name for name, _ in own if not sets[name.of.time]]
 
 
 def _misfit(name: ObjectName, encrypted: bool) -> tuple[bool, bool, int, str]:

@@ -69,8 +69,11 @@ class State:
             except BlockingIOError as err:
                 holder = os.pread(fd, 200, 0).decode("utf-8", "replace").strip() or "another run"
                 raise Locked(f"{holder} is writing to this repository", hint="wait for it to end, or stop it") from err
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"process {os.getpid()} ({purpose})\n".encode(), 0)
+            try:
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, f"process {os.getpid()} ({purpose})\n".encode(), 0)
+            except OSError as err:
+                raise _refused(self.folder / "lock", err) from err
             yield
         finally:
             os.close(fd)
@@ -88,6 +91,7 @@ class Ledger:
         self._path = folder / f"{name}.jsonl"
         self._name = f"{name}.jsonl"
         self._kind = name.partition("-")[0]
+        self._size = -1  # as this object left or read it
 
     @property
     def exists(self) -> bool:
@@ -95,7 +99,8 @@ class Ledger:
 
     def read(self) -> list[dict[str, Any]]:
         """All lines but the first."""
-        return self._whole()[0]
+        records, self._size = self._whole()
+        return records
 
     def append(self, *records: Mapping[str, Any]) -> None:
         """Add lines; they are durable when this returns."""
@@ -104,7 +109,8 @@ class Ledger:
             fd = os.open(self._name, flags, 0o600, dir_fd=self._folder_fd)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)  # checks append without the lock of one writer
-                _, size = self._whole()
+                size = self._size if self.is_as_left() else self._whole()[1]
+                self._size = -1
                 lines = [] if size else [{"tarragon": self._kind, "version": VERSION}]
                 data = b"".join(_line(record) for record in [*lines, *records])
                 os.ftruncate(fd, size)
@@ -118,9 +124,11 @@ class Ledger:
             os.fsync(self._folder_fd)
         except OSError as err:
             raise _refused(self._path, err) from err
+        self._size = size
 
     def remove(self) -> None:
         """Remove the file; one that is not there is no error."""
+        self._size = -1
         try:
             os.unlink(self._name, dir_fd=self._folder_fd)
             os.fsync(self._folder_fd)
@@ -128,6 +136,13 @@ class Ledger:
             return
         except OSError as err:
             raise _refused(self._path, err) from err
+
+    def is_as_left(self) -> bool:
+        """Whether the file ends where this object's last line does: then there is nothing to look for in it."""
+        try:
+            return self._size == os.stat(self._name, dir_fd=self._folder_fd, follow_symlinks=False).st_size
+        except OSError:
+            return False
 
     def _whole(self) -> tuple[list[dict[str, Any]], int]:
         """Lines that are whole, and how many bytes they take with the first one."""
@@ -139,13 +154,16 @@ class Ledger:
             raise _refused(self._path, err) from err
         records: list[dict[str, Any]] = []
         size = 0
-        with os.fdopen(fd, "rb") as file:
-            while (line := file.readline(_LONGEST)).endswith(b"\n"):
-                record = _parsed(line)
-                if record is None:
-                    break
-                records.append(record)
-                size += len(line)
+        try:
+            with os.fdopen(fd, "rb") as file:
+                while (line := file.readline(_LONGEST)).endswith(b"\n"):
+                    record = _parsed(line)
+                    if record is None:
+                        break
+                    records.append(record)
+                    size += len(line)
+        except OSError as err:
+            raise _refused(self._path, err) from err
         if not records:
             return [], 0
         self._check(records[0])

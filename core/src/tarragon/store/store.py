@@ -55,11 +55,15 @@ _UNTOUCHED = (PermissionDenied, NotFound, ColdObject, Unsupported, UserError)
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An object's bytes in a local file, whose position is its start, and what was counted while they came in."""
+    """An object's bytes in a local file, whose position is its start, and what was counted while they came in.
+
+    One of the two hashes: the one that was asked for.
+    """
 
     file: BinaryIO
     size: int
     sha1: str
+    sha256: str = ""
 
 
 class Store:
@@ -116,13 +120,23 @@ class Store:
             self._on_stored(stored)
         return stored
 
-    def fetch(self, name: str, into: BinaryIO, *, size: int | None = None) -> Fetched:
+    def put_new(self, name: str, source: Source, role: Role) -> bool:
+        """Store only if the name is free, for leases; False when it is taken, maybe by a try of our own. Unsupported
+        without EXCLUSIVE_PUT.
+        """
+        self._must_write(f"store '{name}'")
+        if Capability.EXCLUSIVE_PUT not in self.capabilities:
+            raise Unsupported("the target cannot create objects exclusively")
+        return self._run(f"store '{name}'", lambda backend: backend.put_new(name, source, role))
+
+    def fetch(self, name: str, into: BinaryIO, *, size: int | None = None, strong: bool = False) -> Fetched:
         """Copy the object into the file ``into``, from its start. Raises WrongSize when it is not ``size`` bytes long.
 
+        ``strong`` takes its SHA-256 instead of its SHA-1.
         Never more than ``size`` bytes and a piece are taken. Raises NoTempSpace where ``into`` has no room.
         """
         return self._run(
-            f"fetch '{name}'", lambda backend: _fetch_once(backend, name, into, size), (Transient, WrongSize)
+            f"fetch '{name}'", lambda backend: _fetch_once(backend, name, into, size, strong), (Transient, WrongSize)
         )
 
     def list(self, prefix: str = "") -> list[ObjectInfo]:
@@ -244,8 +258,8 @@ class Store:
             self._log.log(25, "the target tells neither size nor sum: uploads are not checked")
 
 
-def _fetch_once(backend: Backend, name: str, into: BinaryIO, size: int | None) -> Fetched:
-    digest = hashlib.sha1(usedforsecurity=False)
+def _fetch_once(backend: Backend, name: str, into: BinaryIO, size: int | None, strong: bool) -> Fetched:
+    digest = hashlib.sha256() if strong else hashlib.sha1(usedforsecurity=False)
     total = 0
     with _local_errors():
         into.seek(0)
@@ -263,7 +277,7 @@ def _fetch_once(backend: Backend, name: str, into: BinaryIO, size: int | None) -
     with _local_errors():
         into.flush()
         into.seek(0)
-    return Fetched(into, total, digest.hexdigest())
+    return Fetched(into, total, "", digest.hexdigest()) if strong else Fetched(into, total, digest.hexdigest())
 
 
 @contextmanager

@@ -29,6 +29,9 @@ _STAMP = r"[0-9]{8}[Tt][0-9]{6}[Zz]"
 _SHORT_TIME = r"[0-9a-z]{1,7}"
 _PART, _SHORT_PART = r"(?P<part>(?:\.part)?)", r"(?P<part>(?:\.p)?)"
 _T = "<T>"
+#: What the names begin with that only Tarragon reads, behind the prefix of all names.
+_OWN = "tarragon."
+_SUMS = re.compile(rf"sums\.(?P<time>{_STAMP})\.json{_SUFFIX}")
 #: Per role: the forms of a full and of an incremental set's object, long and short; <T> stands for a time.
 _FORMS = {
     Role.VOLUME: (
@@ -139,6 +142,23 @@ class Names:
                 if found:
                     return _meaning(name, role, found)
         return None
+
+    def own(self, name: str) -> ObjectName | None:
+        """A name that only Tarragon reads. Sums name a time, not the kind of the set: ``of.kind`` is ""."""
+        before = self.prefixes.every + _OWN
+        if not name.startswith(before):
+            return None
+        found = _SUMS.fullmatch(name, len(before))
+        time = _seconds(found["time"], short=False) if found else None
+        of = SetTime("", time or 0, time or 0)
+        return ObjectName(name, Role.OWN, of, suffix=found["suffix"] if found else "")
+
+    @property
+    def lease(self) -> str:
+        return f"{self.prefixes.every}{_OWN}lease"
+
+    def sums(self, of: SetTime, suffix: str) -> str:
+        return f"{self.prefixes.every}{_OWN}sums.{stamp(of.time)}.json{suffix}"
 
     def volume(self, of: SetTime, number: int, suffix: str) -> str:
         return f"{self._before[Role.VOLUME]}duplicity-{_times(of, 'full', 'inc')}.vol{number}.difftar{suffix}"

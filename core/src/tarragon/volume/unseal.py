@@ -46,10 +46,11 @@ class Codecs:
 
 
 def check_hash(name: str, wanted: str | None, found: str) -> None:
-    """Raise HashMismatch unless the SHA-1 is the one that the manifest records. Without a record there is no check."""
+    """Raise HashMismatch unless the SHA-1, or SHA-256, is the one that is recorded. Without a record no check."""
     if wanted is not None and wanted != found:
+        kind, where = ("SHA-256", "its record says") if len(wanted) == 64 else ("SHA-1", "the manifest says")
         raise HashMismatch(
-            f"volume '{name}' is damaged: its SHA-1 is {found}, the manifest says {wanted}",
+            f"volume '{name}' is damaged: its {kind} is {found}, {where} {wanted}",
             hint="fetch it from a copy of the repository, or restore what is left with --ignore-errors",
         )
 

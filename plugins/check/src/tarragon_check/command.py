@@ -42,7 +42,7 @@ class Check:
         if mode == "quick":
             self._say("no volume was fetched: hashes and contents were not compared")
         else:
-            self._read(repository, sets, found.present, known, mode)
+            self._read(repository, sets, found, known, mode)
         return self._verdict(mode)
 
     def _mode(self, words: Sequence[str]) -> str:
@@ -77,9 +77,8 @@ class Check:
 
     # -- contents -----------------------------------------------------------------------------------------------------
 
-    def _read(
-        self, repository: Repository, sets: Sequence[SetInfo], present: Sequence[VolumeRef], known: Memory, mode: str
-    ) -> None:
+    def _read(self, repository: Repository, sets: Sequence[SetInfo], found: Survey, known: Memory, mode: str) -> None:
+        present = found.present
         if mode == "sample" and known.covered >= {sample.place(ref) for ref in present}:
             known.begin_round()
         refs = list(present)
@@ -92,10 +91,10 @@ class Check:
                 done.append((ref, self._heard(repository.check(ref))))
         finally:  # what was read is remembered, also when the user has enough
             self._remember(repository, known, mode, done)
-        self._tell_read(done, present)
+        self._tell_read(done, found)
         self._read_metadata(repository, _of_volumes(sets, present, refs, mode))
         if mode == "sample":
-            self._tell_round(present, known)
+            self._tell_round(found, known)
 
     def _warm(self, repository: Repository, refs: Sequence[VolumeRef]) -> list[VolumeRef]:
         """The volumes that can be read now; the others are asked for, and told."""
@@ -106,7 +105,8 @@ class Check:
         return [ref for ref in refs if ref.name not in cold]
 
     def _heard(self, finding: Finding) -> Finding:
-        if finding.problem:
+        known = {problem.name for problem in self._problems if "content" in problem.compared}
+        if finding.problem and finding.name not in known:
             self._tell(Problem(finding.name, finding.set_key, finding.problem, finding.compared))
         return finding
 
@@ -122,18 +122,18 @@ class Check:
         repository.ledger("checks").append(line)
         known.learn({sample.place(ref): ref.size for ref in good}, map(sample.place, bad))
 
-    def _tell_read(self, done: Sequence[tuple[VolumeRef, Finding]], present: Sequence[VolumeRef]) -> None:
+    def _tell_read(self, done: Sequence[tuple[VolumeRef, Finding]], found: Survey) -> None:
         good = [(ref, finding.compared) for ref, finding in done if not finding.problem]
         hashed = [ref for ref, compared in good if "hash" in compared]
         rest = [ref for ref, compared in good if "hash" not in compared]
         read = "fetched, hashed as the manifests say, decrypted and expanded as their names say, read to the end"
-        self._say("%s: %s", read, shares(hashed, present))
+        self._say("%s: %s", read, shares(hashed, found))
         if rest:
-            self._say("the same without a hash, because none is recorded: %s", shares(rest, present))
+            self._say("the same without a hash, because none is recorded: %s", shares(rest, found))
         if len(good) < len(done):
             self._say("fetched and not good: %d volumes", len(done) - len(good))
         self._context.facts.update(
-            hash=figures(hashed, present), content=figures([ref for ref, _ in good], present), fetched=len(done)
+            hash=figures(hashed, found), content=figures([ref for ref, _ in good], found), fetched=len(done)
         )
 
     def _read_metadata(self, repository: Repository, sets: Sequence[SetInfo]) -> None:
@@ -145,13 +145,14 @@ class Check:
         )  # fmt: skip
         self._context.facts["metadata"] = {"objects": len(findings), "sets": len(sets), "cache": cached}
 
-    def _tell_round(self, present: Sequence[VolumeRef], known: Memory) -> None:
+    def _tell_round(self, found: Survey, known: Memory) -> None:
+        present = found.present
         percent = self._context.options.sample
         covered = [ref for ref in present if sample.place(ref) in known.covered]
         left = sample.runs_left(present, known.covered, percent)
-        self._say("round %d: good so far are %s", known.round, shares(covered, present))
+        self._say("round %d: good so far are %s", known.round, shares(covered, found))
         self._say("more runs that cover the rest, at %g %% a run and if no volumes are added: %d", percent, left)
-        self._context.facts["round"] = {"number": known.round, "runs_left": left, **figures(covered, present)}
+        self._context.facts["round"] = {"number": known.round, "runs_left": left, **figures(covered, found)}
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -188,19 +189,19 @@ def _of_volumes(
     return [of for of in sets if first.get(of.key) in names]
 
 
-def figures(refs: Iterable[VolumeRef], of: Sequence[VolumeRef]) -> dict[str, Any]:
-    """How many volumes and bytes, of how many; bytes are None where the far side does not tell all sizes."""
+def figures(refs: Iterable[VolumeRef], of: Survey) -> dict[str, Any]:
+    """How many volumes and bytes, of how many: all volumes that should be there, and the bytes of those that are."""
     refs = list(refs)
-    known = all(ref.size is not None for ref in of)
+    size = sum(ref.size or 0 for ref in refs)
     return {
         "volumes": len(refs),
-        "of_volumes": len(of),
-        "bytes": sum(ref.size or 0 for ref in refs) if known else None,
-        "of_bytes": sum(ref.size or 0 for ref in of) if known else None,
+        "of_volumes": of.total,
+        "bytes": None if of.size is None else size,
+        "of_bytes": of.size,
     }
 
 
-def shares(refs: Iterable[VolumeRef], of: Sequence[VolumeRef]) -> str:
+def shares(refs: Iterable[VolumeRef], of: Survey) -> str:
     """The same in words."""
     found = figures(refs, of)
     text = f"{found['volumes']} of {found['of_volumes']} volumes ({_percent(found['volumes'], found['of_volumes'])})"

@@ -28,13 +28,16 @@ class Problem(NamedTuple):
 class Survey:
     """What a listing shows. ``present`` are the volumes that are there, oldest set first, of ``total`` that should be.
 
-    ``sized`` counts the volumes whose size could be compared with a known one. ``notes`` are no damage.
+    Of a set whose manifest cannot be read, those that are there count in ``total``, and none of them in ``present``.
+    ``size`` is that of all volumes that are there, None where the far side does not tell all sizes. ``sized`` counts
+    the volumes whose size could be compared with a known one. ``notes`` are no damage.
     """
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     present: list[VolumeRef] = field(default_factory=list)
     total: int = 0
+    size: int | None = 0
     sized: int = 0
 
 
@@ -61,6 +64,10 @@ def survey(
             named.add(ref.name)
             _one_volume(found, ref, by_name.get(ref.name), sizes.get((of.key, ref.number)))
     unread = {key for key, refs in volumes.items() if isinstance(refs, str)}
+    lone = [each for each in objects if each.role is Role.VOLUME and each.set_key in unread]
+    found.total += len(lone)
+    there = [by_name[ref.name].size for ref in found.present] + [each.size for each in lone]
+    found.size = None if None in there else sum(size or 0 for size in there)
     _metadata(found, sets, objects)
     _others(found, {of.key for of in sets}, objects, named, unread)
     return found

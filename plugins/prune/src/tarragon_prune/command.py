@@ -127,5 +127,7 @@ def _rehearsed(repository: Repository) -> frozenset[str]:
     """Keys of the sets that a rehearsal restored without finding anything wrong."""
     records = repository.ledger("checks").read()
     return frozenset(
-        str(record.get("set")) for record in records if record.get("kind") == "rehearsal" and not record.get("problems")
+        str(record.get("set"))
+        for record in records
+        if record.get("kind") == "rehearsal" and record.get("files") and not record.get("problems")
     )

@@ -1,0 +1,200 @@
+"""The lease: an object at the target that says who is writing there, for others who share it by another way.
+
+Only a hint among the honest: it is never obeyed longer than it says, and a target that cannot create objects
+exclusively, or does not let us, is written to without one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import hashlib
+import json
+import os
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+from tarragon import clock
+from tarragon.api.backend import Capability, Role
+from tarragon.api.errors import BackendError, Locked, NotFound, TarragonError
+from tarragon.store.source import FileSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tarragon.api.events import StoredVolume
+
+    from .context import Context
+
+#: How long a lease is obeyed, and how often it is made anew: so that clocks may differ by two hours (R43).
+LASTS, RENEWED = 6 * 3600, 3600
+#: An expiry farther ahead than clocks that differ explain was not written by us.
+_LONGEST = LASTS + 2 * 3600
+_LARGEST = 4096
+
+
+@contextmanager
+def held(context: Context, folder: Path) -> Iterator[None]:
+    """Hold the lease of the target while writing. ``folder`` is our state folder, whose lock we hold.
+
+    Raises Locked, naming the holder.
+    """
+    if context.options.dry_run or Capability.EXCLUSIVE_PUT not in context.store.capabilities:
+        if not context.options.dry_run:
+            context.log.info("the target cannot hold a lease: nothing tells runs on other hosts of this one")
+        yield
+        return
+    lease = _Lease(context, folder)
+    try:
+        lease.take()
+    except BackendError as err:  # a target that lets us neither overwrite nor delete is no error (R18)
+        context.log.info("going on without a lease at the target: %s", err)
+    with lease.kept():
+        yield
+
+
+class _Lease:
+    def __init__(self, context: Context, folder: Path) -> None:
+        self._context = context
+        self._folder = folder
+        self._name = context.names.lease
+        self._token = token_hex(16)
+        self._is_ours = False
+
+    def take(self) -> None:
+        """Take it, also from a run that is dead or whose time is over."""
+        if self._put(new=True):
+            return
+        found = self._found()
+        if found.get("token") != self._token:  # else a try of ours got through whose answer did not
+            self._must_be_over(found)
+            self._context.store.delete([self._name])
+            if not self._put(new=True):
+                raise Locked(f"another run was quicker: {_holder(self._found())} is writing to this repository")
+        self._is_ours = True
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Make it anew from time to time, and remove it at the end."""
+        if not self._is_ours:
+            yield
+            return
+        ended = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(ended,), daemon=True)
+        renewing.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            renewing.join()
+            with suppress(TarragonError):  # one that stays is over soon enough
+                if self._found().get("token") == self._token:
+                    self._context.store.delete([self._name])
+
+    def _renew(self, ended: threading.Event) -> None:
+        while not ended.wait(RENEWED):
+            with suppress(TarragonError):
+                self._put(new=False)
+
+    def _put(self, *, new: bool) -> bool:
+        temp = self._context.temp
+        with temp.path() as path:
+            path.write_text(json.dumps(self._document()))
+            source = FileSource(path)
+            if new:
+                self._is_ours = self._context.store.put_new(self._name, source, Role.OWN)
+                return self._is_ours
+            done: StoredVolume = self._context.store.put(self._name, source, Role.OWN)
+            return bool(done)
+
+    def _document(self) -> dict[str, Any]:
+        return {
+            "tarragon": "lease",
+            "version": 1,
+            "token": self._token,
+            "owner": _user(),
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+            "boot": _boot(),
+            "key": self._folder.name,
+            "lock": _mark(self._folder / "lock"),
+            "expires": int(time.time()) + LASTS,
+        }
+
+    def _found(self) -> dict[str, Any]:
+        """The lease that stands there; empty for one that is gone, or is none."""
+        try:
+            with self._context.temp.file() as file:
+                fetched = self._context.store.fetch(self._name, file)
+                found = json.loads(fetched.file.read(_LARGEST))
+        except (NotFound, ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _must_be_over(self, found: dict[str, Any]) -> None:
+        """Raise Locked unless its holder is provably dead, or its time is over."""
+        expires = found.get("expires")
+        left = expires - time.time() if type(expires) is int else 0
+        if not 0 < left <= _LONGEST or self._is_dead(found):
+            return
+        until = clock.pretty(int(time.time() + left))
+        raise Locked(
+            f"{_holder(found)} is writing to this repository",
+            hint=f"wait for it to end; if it has died, its lease is over at {until} (object '{self._name}')",
+        )
+
+    def _is_dead(self, found: dict[str, Any]) -> bool:
+        """Whether it is of this host, and its kernel lock is free: that dies with its owner."""
+        key, mark = found.get("key"), found.get("lock")
+        if found.get("host") != socket.gethostname() or not isinstance(key, str) or "/" in key or not mark:
+            return False
+        if mark == _mark(self._folder / "lock"):
+            return True  # the very lock that we hold
+        lock = self._folder.parent / key / "lock"
+        if mark != _mark(lock):
+            return False
+        try:
+            fd = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+
+def _holder(found: dict[str, Any]) -> str:
+    words = [str(found.get(word, "?")) for word in ("process", "host", "owner")]
+    return "process {} on host '{}' (user {})".format(*words)
+
+
+def _mark(lock: Path) -> str:
+    """Which lock file this is, on this host; "" when there is none. Containers may share names, not files."""
+    try:
+        place = f"{os.path.realpath(lock)}:{os.lstat(lock).st_ino}"
+    except OSError:
+        return ""
+    return hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def _boot() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,228 @@
+"""Runs that end early for other reasons than a sudden death, and states that other programs leave (R45-R48, R53, R63)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "judge")]
+
+import preload
+import programs
+from programs import GOLDEN, JUDGE, Household, Program, judged, ownership
+from stage import FIRST_TIME, Stage
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not preload.is_possible(), reason="needs Linux and a C compiler"),
+]
+
+
+@pytest.fixture
+def stage(home: Household, ours: Program, real: Program) -> Stage:
+    """A source of five files, of 1.3 MB each, and nothing stored."""
+    made = Stage(home, ours, real, "gzip")
+    made.source.mkdir(parents=True)
+    fill(made.source, Random(1), 5)
+    return made
+
+
+def fill(folder: Path, random: Random, count: int, second: int = 1_600_000_000) -> None:
+    for number in range(count):
+        path = folder / f"f{number}"
+        path.write_bytes(random.randbytes(1_300_000))
+        os.utime(path, (second + number, second + number))
+
+
+def must_hold(stage: Stage) -> None:
+    """The newest set is the source, whoever restores it."""
+    for program in (stage.real, stage.ours):
+        stage.must_equal(stage.seen(), stage.restored(program), program.command)
+
+
+# -- states that duplicity left -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R46")
+@pytest.mark.parametrize("case", ["interrupted-full", "interrupted-inc"])
+def test_what_duplicity_left_is_brought_to_an_end(case: str, home: Household, ours: Program, real: Program) -> None:
+    place = home.folder / "golden"
+    place.mkdir()
+    shutil.copytree(GOLDEN / case / "repo", place / "repo")
+    shutil.copytree(GOLDEN / case / "archive", place / "archive" / "golden")
+    subprocess.run(["tar", "-xpf", GOLDEN / case / "source.tar", "-C", place], check=True)
+    options = ("--no-encryption", "--archive-dir", place / "archive", "--name", "golden")
+    clock = ("--allow-source-mismatch", "--current-time", "1700000999")
+    answer = home.run(ours, "backup", *options, *clock, "src", f"file://{place / 'repo'}", cwd=place)
+    assert answer.status == 0, answer
+    for program in (real, ours):
+        fresh = ("--no-encryption", "--archive-dir", place / f"archive-{program.letter}")
+        out = place / f"out-{program.letter}"
+        owner = () if ownership() == () else ("--no-restore-ownership",)
+        answer = home.run(program, "restore", *fresh, *owner, f"file://{place / 'repo'}", out, cwd=place)
+        assert answer.status == 0, answer
+        equal, difference = judged(GOLDEN / case / "expected" / "resumed.tsv", out, *ownership())
+        assert equal, difference
+
+
+@pytest.mark.requirement("R46")
+@pytest.mark.parametrize("at", [2, 5, 8, 11, 14, 17])
+@pytest.mark.parametrize("first", ["ours", "real"])
+def test_either_program_goes_on_with_what_the_other_left(first: str, at: int, stage: Stage) -> None:
+    one, other = (stage.ours, stage.real) if first == "ours" else (stage.real, stage.ours)
+    # Our volumes take their names by renaming; duplicity writes them where they stay.
+    ops = "target.rename" if one.is_ours else "target.open,target.rename,cache.sync"
+    killed = stage.backup("full", env=stage.shim.armed(at, "after", ops), program=one)
+    assert killed.status in (-signal.SIGKILL, 0), killed
+    stage.now += 100
+    for program in (other, one):
+        ended = stage.backup("backup", program=program)
+        assert ended.status == 0, ended
+        must_hold(stage)
+        stage.now += 100
+        fill(stage.source, Random(stage.now), 2, stage.now)
+
+
+# -- signals ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R53")
+@pytest.mark.parametrize("width", ["0", "2"])
+@pytest.mark.parametrize("act", ["term", "int"])
+def test_a_signal_ends_a_run_with_4_in_time_and_the_next_run_goes_on(act: str, width: str, stage: Stage) -> None:
+    stage.keep("nothing")
+    counted = stage.backup("full", "--concurrency", width, env=stage.shim.armed())
+    assert counted.status == 0, counted
+    for at in range(1, stage.shim.count, 9):
+        stage.bring_back("nothing")
+        ended = stage.backup("full", "--concurrency", width, env=stage.shim.armed(at, act))
+        # A run whose manifest stands may as well come to its end.
+        assert ended.status == 4 or (ended.status == 0 and at > stage.shim.count - 40), (at, ended)
+        assert ended.seconds < 10, (at, ended)
+        assert "Traceback" not in ended.text, (at, ended)
+        stage.now += 10
+        ended = stage.backup("full", "--concurrency", width)
+        assert ended.status == 0, (at, ended)
+        if at % 4 == 1:
+            must_hold(stage)
+
+
+# -- no room ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", place], check=False).returncode:
+        pytest.skip("this user may not mount a small file system")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.mark.requirement("R48")
+def test_a_full_target_ends_the_run_with_a_typed_error_and_with_room_it_goes_on(small: Path, stage: Stage) -> None:
+    stage.repo = small / "repo"
+    ended = stage.backup("full")
+    assert ended.status == 53, ended
+    assert "Traceback" not in ended.text
+    assert not [name for name in os.listdir(stage.repo) if name.startswith("tarragon.tmp-")]
+    subprocess.run(["mount", "-o", "remount,size=30m", small], check=True)
+    ended = stage.backup("full")
+    assert ended.status == 0, ended
+    assert "going on with the" in ended.text
+    must_hold(stage)
+
+
+@pytest.mark.requirement("R63")
+def test_a_full_temporary_folder_ends_the_run_with_a_typed_error_and_nothing_is_lost(small: Path, stage: Stage) -> None:
+    assert stage.backup("full").status == 0
+    fill(stage.source, Random(2), 3, 1_650_000_000)
+    stage.now += 10
+    ended = stage.backup("incremental", "--tempdir", small)
+    assert ended.status not in (0, 30), ended
+    assert "room" in ended.text
+    assert stage.backup("incremental").status == 0
+    must_hold(stage)
+
+
+# -- two at once --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R53")
+def test_a_second_run_names_the_first_and_a_run_after_a_sudden_death_goes_on_at_once(stage: Stage) -> None:
+    words = [stage.ours.command, "full", "--volsize", "1", *map(str, stage.options()), "source", stage.url]
+    environment = stage.home.environment()
+    first = subprocess.Popen(words, env=environment, cwd=stage.place, start_new_session=True, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 30
+    while not (stage.repo.exists() and any("vol1" in name for name in os.listdir(stage.repo))):
+        assert time.monotonic() < until and first.poll() is None, "the first run ended, or never began"
+    os.killpg(first.pid, signal.SIGSTOP)
+    second = stage.backup("full")
+    assert second.status == 23, second
+    assert f"process {first.pid} (full)" in second.text
+    other_cache = stage.run("cleanup", *stage.options(), "--force", stage.url)
+    assert other_cache.status == 23, other_cache
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    stage.now = int(time.time()) + 5
+    ended = stage.backup("full")
+    assert ended.status == 0, ended
+    must_hold(stage)
+
+
+# -- keys and clocks ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R47")
+@pytest.mark.parametrize("lost", ["", "state", "cache", "both"])
+def test_whoever_holds_only_the_public_key_can_go_on_or_begin_again(lost: str, ours: Program, real: Program) -> None:
+    with Household() as poor, Household() as rich:
+        rich.import_golden_keys()
+        poor.import_keys(*sorted((GOLDEN / "keys").glob("*-public.asc")))
+        stage = Stage(poor, ours, real, "public")
+        stage.source.mkdir(parents=True)
+        fill(stage.source, Random(1), 5)
+        stage.mode = stage.mode._replace(options=(*stage.mode.options, "--gpg-options", "--trust-model always"))
+        passphrase = stage.mode
+        stage.mode = stage.mode._replace(environment={})
+        assert stage.backup("full").status == 0
+        fill(stage.source, Random(2), 4, 1_650_000_000)
+        stage.now += 100
+        killed = stage.backup("incremental", env=stage.shim.armed(5, "after", "target.rename"))
+        assert killed.status == -signal.SIGKILL, killed
+        for name, folder in (("cache", stage.cache), ("state", stage.state)):
+            if lost in (name, "both"):
+                shutil.rmtree(folder)
+        stage.now += 100
+        ended = stage.backup("backup")
+        assert ended.status == 0, ended
+        stage.home, stage.mode = rich, passphrase
+        must_hold(stage)
+
+
+@pytest.mark.requirement("R54")
+def test_a_clock_that_goes_back_or_stands_still_makes_later_sets_all_the_same(stage: Stage) -> None:
+    times = []
+    for number, step in enumerate((0, 0, -1000, 0, -1_000_000)):
+        stage.now += step
+        fill(stage.source, Random(number), 1, 1_650_000_000 + 10 * number)
+        killed = stage.backup("backup", env=stage.shim.armed(30, "before"))
+        assert killed.status == -signal.SIGKILL, killed
+        ended = stage.backup("backup")
+        assert ended.status == 0, ended
+        times.append(stage.newest())
+        must_hold(stage)
+    assert times == sorted(set(times))
+    assert times[0] >= FIRST_TIME
+    assert (JUDGE / "compare_tree.py").exists()
