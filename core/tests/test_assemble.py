@@ -275,6 +275,7 @@ def test_nothing_is_left_in_the_temporary_folder(place):
 def test_a_source_that_is_one_large_file_is_stored_in_ranges_and_restored(place, tmp_path, concurrency):
     place.source = tmp_path / "single"
     place.source.write_bytes(noise(4 * MIB + 5))
+    os.utime(place.source, (1600000000, 1600000000))
     assert place.back_up("full", "--concurrency", concurrency) == 0
     changed = noise(MIB, 8) + place.source.read_bytes()[MIB:]
     place.source.write_bytes(changed)

@@ -1,6 +1,6 @@
 """Measure this package against librsync's own library, in the same process and run.
 
-    python bench/against_librsync.py [--sizes 100,1074] [--best 5] [--paths avx2,avx512] [--quick]
+    python bench/against_librsync.py [--sizes 100000000] [--best 5] [--block-lens 2048] [--paths avx2,avx512]
 
 CPU seconds of this process (other load on the machine moves them less than wall time), best of several, as MB (10^6)
 of new content per second. librsync's delta + signature is the sum of its two jobs, because it cannot do both in one.
@@ -160,6 +160,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="100000000,1073741824")
     parser.add_argument("--best", type=int, default=5)
     parser.add_argument("--best-slow", type=int, default=5, help="runs of librsync's delta of wholly changed content")
+    parser.add_argument("--block-lens", help="default: 512, 2048 and the one of duplicity's rule")
     parser.add_argument("--paths", default="avx2,avx512")
     arguments = parser.parse_args()
     paths = [path for path in arguments.paths.split(",") if lib.tl_select(path.encode()) == 0]
@@ -167,7 +168,8 @@ def main() -> None:
     print("| job | MB | block | librsync | " + " | ".join(paths) + " | delta bytes, librsync's / ours |")
     print("|---|---|---|---|" + "---|" * len(paths) + "---|", flush=True)
     for size in map(int, arguments.sizes.split(",")):
-        for block_len in sorted({512, 2048, ours.block_length(size)}):
+        wanted = arguments.block_lens or f"512,2048,{ours.block_length(size)}"
+        for block_len in sorted(set(map(int, wanted.split(",")))):
             measure(size, block_len, paths, arguments.best, arguments.best_slow)
     small_files(paths, arguments.best)
 

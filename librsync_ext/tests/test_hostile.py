@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import random
+import subprocess
+import sys
 import time
 
 import pytest
@@ -100,6 +102,33 @@ def test_a_huge_copy_is_never_held_in_one_piece(rsync):
     sizes = [len(chunk) for chunk in jobs.patched(rsync.Commands(), basis, [made], None)]
     assert sum(sizes) == 5_000_000
     assert max(sizes) <= 1 << 20
+
+
+CYCLES = """
+import gc, io
+import tarragon_librsync as t
+gc.disable()
+def fail(job):
+    try:
+        job()
+    except (t.RsyncError, ValueError) as err:
+        kept = err  # a cycle: the error knows this frame, this frame the error
+for bad in (b"rs\\2\\x36\\x05abc\\xff", b"rs\\2\\x36\\x45\\0\\x7f\\0", b"rs\\2\\x36\\x03abc", b"bad!"):
+    for data in (bad, memoryview(bad), memoryview(bytearray(bad))[0:]):
+        fail(lambda: list(t.patch(io.BytesIO(b"0123456789"), [data])))
+        fail(lambda: t.Signature(data))
+        signer = t.Signer(512)
+        signer.finish()
+        fail(lambda: signer.update(data))
+        fail(lambda: t.signatures([data, b""], [512]))
+    gc.collect()
+"""
+
+
+def test_errors_that_wait_for_the_garbage_collector_do_not_crash_the_interpreter():
+    """A memoryview lent to the kernel, cleared as part of a cycle, is a crash in CPython: nothing may stay lent."""
+    done = subprocess.run([sys.executable, "-c", CYCLES], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @settings(max_examples=300)

@@ -9,7 +9,7 @@ import pytest
 
 CORE = Path(__file__).parents[2] / "core" / "src" / "tarragon"
 MODULES = sorted(CORE.rglob("*.py"))
-MOST_LINES = 6500
+MOST_LINES_OF_CODE = 9500  # docs/adr/0008
 MOST_LINES_OF_A_MODULE = 400
 MOST_LINES_OF_A_FUNCTION = 50
 
@@ -33,10 +33,25 @@ def test_all_modules_are_looked_at():
     assert len(MODULES) > 50
 
 
-@pytest.mark.xfail(strict=True, reason="the core outgrew the line that the design draws; an ADR must move one of them")
+def lines_of_code(source):
+    """Lines that are neither blank nor comment nor part of a docstring."""
+    spoken = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
+            node
+        ):
+            spoken.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    code = (line.strip() for number, line in enumerate(source.splitlines(), 1) if number not in spoken)
+    return sum(1 for line in code if line and not line.startswith("#"))
+
+
 def test_the_core_is_small():
-    total = sum(map(lines, MODULES))
-    assert total <= MOST_LINES, f"{total} lines"
+    total = sum(lines_of_code(path.read_text(encoding="utf-8")) for path in MODULES)
+    assert total <= MOST_LINES_OF_CODE, f"{total} lines of code"
+
+
+def test_docstrings_and_comments_do_not_count():
+    assert lines_of_code('"""A\nB"""\n\n# c\nx = 1\n') == 1
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(CORE)))

@@ -19,7 +19,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "jud
 import preload
 import programs
 from programs import GOLDEN, JUDGE, Household, Program, judged, ownership
-from stage import FIRST_TIME, Stage
+from stage import FIRST_TIME, Stage, Stored
 
 pytestmark = [
     pytest.mark.slow,
@@ -226,3 +226,44 @@ def test_a_clock_that_goes_back_or_stands_still_makes_later_sets_all_the_same(st
     assert times == sorted(set(times))
     assert times[0] >= FIRST_TIME
     assert (JUDGE / "compare_tree.py").exists()
+
+
+# -- deleting -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("R51")
+@pytest.mark.parametrize("words", [("remove-all-but-n-full", "1"), ("remove-all-inc-of-but-n-full", "1")])
+def test_a_deletion_that_is_killed_leaves_whole_sets_and_is_brought_to_an_end(words: tuple[str, str], stage: Stage) -> None:
+    for number, action in enumerate(("full", "incremental", "incremental", "full")):
+        stage.now = FIRST_TIME + 100 * number
+        fill(stage.source, Random(number), 2, 1_650_000_000 + 10 * number)
+        assert stage.backup(action).status == 0
+        stage.stored.append(Stored(stage.now, stage.seen()))
+    stage.keep("chains")
+    deletion = (*words, "--force", *stage.options(), stage.url)
+    counted = stage.run(*deletion, env=stage.shim.armed(ops="target.unlink,cache.unlink"))
+    assert counted.status == 0, counted
+    for at in range(1, stage.shim.count + 1):
+        stage.bring_back("chains")
+        killed = stage.run(*deletion, env=stage.shim.armed(at, "after", "target.unlink,cache.unlink"))
+        assert killed.status == -signal.SIGKILL, killed
+        whole = whole_times(stage)
+        for stored in stage.stored:
+            if stored.time in whole:
+                stage.must_equal(stored.state, stage.restored(stage.real, stored.time), f"{stored.time} after {at}")
+        ended = stage.run(*deletion)
+        assert ended.status == 0, ended
+        ended = stage.run("cleanup", "--force", *stage.options(), stage.url)
+        assert ended.status == 0, ended
+        assert not stage.leftovers(), at
+        must_hold(stage)
+
+
+def whole_times(stage: Stage) -> set[int]:
+    """The times of the sets whose manifests stand at the target."""
+    return {stored.time for stored in stage.stored if any(stamp(stored.time) + ".manifest" in name for name in
+            os.listdir(stage.repo))}  # fmt: skip
+
+
+def stamp(seconds: int) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +43,8 @@ _DELTA_FAULTS = {
 def _view(data: Buffer) -> Any:
     """The memory of ``data``, to be used in a ``with``.
 
-    It must be let go before an error leaves the function: a memoryview that is still lent out when the garbage collector
-    clears the cycle of an exception and its frames crashes the interpreter.
+    It must be let go before an error leaves the function: a memoryview that is still lent out when the garbage
+    collector clears the cycle of an exception and its frames crashes the interpreter.
     """
     return ffi.from_buffer("uint8_t[]", data)
 
@@ -228,8 +227,13 @@ def signatures(buffers: Sequence[Buffer], block_lens: Sequence[int]) -> list[byt
         raise ValueError("as many block lengths as buffers are needed")
     for block_len in set(block_lens):
         check_lengths(block_len, 8)
-    with ExitStack() as lent:
-        return _batch([lent.enter_context(_view(data)) for data in buffers], block_lens)
+    views: list[Any] = []
+    try:
+        views.extend(map(_view, buffers))
+        return _batch(views, block_lens)
+    finally:
+        for view in views:
+            ffi.release(view)
 
 
 def _batch(views: list[Any], block_lens: Sequence[int]) -> list[bytes]:

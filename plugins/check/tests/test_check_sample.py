@@ -72,6 +72,21 @@ def test_what_was_damaged_is_read_again_in_each_run(found, percent, data):
     assert bad <= {sample.place(ref) for ref in run(present, known, percent, bad)}
 
 
+def test_a_volume_that_turns_out_damaged_counts_as_good_no_more():
+    present, known = refs([10] * 4), memory.Memory()
+    run(present, known, 50)
+    known.learn({}, [sample.place(present[0])])
+    assert known.covered == {sample.place(present[1])}
+
+
+def test_a_volume_that_was_mended_counts_again():
+    present, known = refs([10]), memory.Memory()
+    run(present, known, 100, bad={sample.place(present[0])})
+    assert known.damaged
+    run(present, known, 100)
+    assert (known.damaged, known.covered) == (set(), {sample.place(present[0])})
+
+
 def test_a_volume_that_is_added_is_read_in_the_same_round():
     known = memory.Memory()
     run(refs([10] * 10), known, 50)

@@ -144,7 +144,7 @@ FORMS = {"daily": "%Y-%j", "weekly": "%G-%V", "monthly": "%Y-%m", "yearly": "%Y"
 
 def wanted(sets, rules: Rules) -> set[str]:
     """What the rules ask for, in other words than the program's: a period's newest, fewer than n later periods."""
-    found = {each.key for each in sorted(sets, key=lambda each: each.time)[len(sets) - rules.last :]}
+    found = {each.key for each in sorted(sets, key=lambda each: each.time, reverse=True)[: rules.last]}
     for rule, form in FORMS.items():
         place = {each.key: datetime.fromtimestamp(each.time, UTC).strftime(form) for each in sets}
         for each in sets:

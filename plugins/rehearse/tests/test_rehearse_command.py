@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 import random
+import shutil
 import subprocess
 import sys
 
@@ -135,7 +136,7 @@ def test_a_damaged_volume_costs_its_files_and_nothing_is_claimed_of_it(box, rehe
 
 
 @pytest.mark.requirement("R10")
-def test_content_that_has_the_right_hash_but_not_the_right_signature_is_found(box, rehearse):
+def test_content_that_has_the_right_hash_but_not_the_right_signature_is_found(box, rehearse, tmp_path):
     """As after a program error: stored, hashed and listed as it should be, and yet not what was in the file."""
     victim = sorted(box.glob("*full.*.vol*"))[0]
     (manifest,) = box.glob("*full.*.manifest")
@@ -145,6 +146,10 @@ def test_content_that_has_the_right_hash_but_not_the_right_signature_is_found(bo
     victim.write_bytes(gzip.compress(tar))
     after = hashlib.sha1(victim.read_bytes()).hexdigest()
     manifest.write_bytes(manifest.read_bytes().replace(before.encode(), after.encode()))
+    for path in box.glob("tarragon.sums*"):
+        path.unlink()
+    shutil.rmtree(tmp_path / "xdg_state_home")
+    shutil.rmtree(tmp_path / "xdg_cache_home")
     status, facts = rehearse(*ALL)
     assert status == 101
     assert set(problems(facts).values()) == {"it does not fit its signature"}
@@ -183,6 +188,7 @@ def test_the_newest_version_is_compared_with_the_source(box, rehearse, tmp_path)
 def test_encrypted_sets_are_rehearsed_and_a_wrong_key_is_no_damage(box, rehearse, monkeypatch, tmp_path):
     for path in box.iterdir():
         path.unlink()
+    shutil.rmtree(tmp_path / "xdg_state_home")
     monkeypatch.setenv("PASSPHRASE", "of the test")
     (tmp_path / "home").mkdir(exist_ok=True)
     backup("full", START + 9 * DAY, "--encryption")
@@ -190,6 +196,29 @@ def test_encrypted_sets_are_rehearsed_and_a_wrong_key_is_no_damage(box, rehearse
     assert (status, facts["versions"][0]["files"]) == (0, 3)
     monkeypatch.setenv("PASSPHRASE", "another")
     assert main(["rehearse", "file://box"]) == 31
+
+
+@pytest.mark.requirement("R58")
+def test_a_volume_that_was_not_needed_is_not_counted(box, rehearse, tmp_path):
+    """Of a file that was deleted and made anew, the older parts need not be fetched."""
+    shutil.rmtree(tmp_path / "src")
+    (tmp_path / "src").mkdir()
+    big = tmp_path / "src" / "big"
+    big.write_bytes(random.Random(1).randbytes(5_000_000))
+    backup("full", START + 3 * DAY)
+    big.unlink()
+    backup("incremental", START + 4 * DAY)
+    big.write_bytes(b"another")
+    backup("incremental", START + 5 * DAY)
+    seeds = (str(number) for number in range(99))
+    newest = next(
+        found
+        for seed in seeds
+        for found in rehearse("--seed", seed)[1]["versions"]
+        if found["set"].endswith("20231119T221320Z")
+    )
+    full = newest["good"]["full-20231117T221320Z"]
+    assert 1 <= len(full) < len(list(box.glob("*full.20231117*.vol*")))
 
 
 def test_nothing_is_left_behind(box, rehearse, tmp_path, monkeypatch):

@@ -50,7 +50,7 @@ class ListedObject:
 class Finding:
     """What a check found out about one object. ``problem`` is "" when all is well.
 
-    ``compared`` says what was looked at, and no more than that: "hash" (with the manifest's), "content" (decrypted,
+    ``compared`` says what was looked at, and no more than that: "hash" (with the recorded one), "content" (decrypted,
     expanded, and its grammar read to the end), "cache" (with the copy in the cache), "signature" (content with the
     signature that was made of it). Empty: nothing could be compared.
     """

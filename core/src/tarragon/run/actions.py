@@ -115,7 +115,7 @@ def _answer(context: Context, damage: Damage, facts: dict[str, Any]) -> int:
     facts["lost_volumes"] = list(damage.volumes)
     if context.settings.compat:
         return 0 if damage.first is None or context.options.ignore_errors else damage.first.exit_code
-    return NOT_RESTORED if damage.paths or damage.volumes else 0
+    return NOT_RESTORED if damage.paths or damage.volumes or damage.unlike else 0
 
 
 def _verify(context: Context, facts: dict[str, Any]) -> int:

@@ -19,6 +19,8 @@ from tarragon.source.entry import entry_of
 from tarragon.source.walk import open_root
 from tarragon.volume.cut import cut
 
+from .encode import Encoder, Reading
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
 
     from .plan import Item, Job, Range
 
-#: Bytes read at a time from a large file.
-READ = 1 << 20
 #: Signatures beyond this travel in a file.
 SPOOL = 1 << 20
 #: The block length of every file that fits one entry (docs/format.md § 5.2).
@@ -277,8 +277,8 @@ class _Attempt:
     def _large(self, fd: int, entry: Entry, change: Change) -> Iterator[Block]:
         before = _stand(fd)
         block_len = rsync.block_length(before.size, self._builder.max_blocksize)
-        reading = _Reading(fd, 0, before.size, pad=False)
-        encoder = _Encoder(self._old(change) if change.signature is not None else None, block_len)
+        reading = Reading(fd, 0, before.size, pad=False)
+        encoder = Encoder(self._old(change) if change.signature is not None else None, block_len)
         try:
             yield from difftar.data_blocks(encoder.what, entry, encoder.encode(reading))
         except OSError as err:
@@ -291,10 +291,10 @@ class _Attempt:
     def _range(self, fd: int, entry: Entry, change: Change, part: Range) -> Iterator[Block]:
         """One range of a large file; NULs where it cannot be read, because other ranges are stored already."""
         before = _stand(fd)
-        reading = _Reading(fd, part.start, part.stop, pad=True)
+        reading = Reading(fd, part.start, part.stop, pad=True)
         old = self._old(change) if change.signature is not None else None
         first = part.ordinal == 0
-        encoder = _Encoder(old, part.block_len, first=first, last=part.last, offset=part.start)
+        encoder = Encoder(old, part.block_len, first=first, last=part.last, offset=part.start)
         length = part.stop - part.start if not part.last else part.start // max(1, part.ordinal)
         # A delta is as long as it comes out: room for twice the range keeps the numbers rising (§ 3.3).
         number = (part.start // PART if encoder.what == SNAPSHOT else part.ordinal * (2 * length // PART + 2)) + 1
@@ -312,77 +312,6 @@ class _Attempt:
         self.signatures.append(sigtar.member(entry if settled else unsettled(entry), signature))
         change = CHANGED if what == DIFF else NEW
         self._built.seen.append(FileSeen(entry.path, REG, change, entry.size, written))
-
-
-class _Reading:
-    """Bytes ``start`` to before ``stop`` of a file, never more; ``short`` tells that there were fewer.
-
-    With ``pad`` what is missing, or cannot be read, is made up with NULs: other ranges are stored already.
-    """
-
-    def __init__(self, fd: int, start: int, stop: int, *, pad: bool) -> None:
-        self._fd = fd
-        self._at = start
-        self._stop = stop
-        self._pad = pad
-        self.short = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        while self._at < self._stop:
-            wanted = min(READ, self._stop - self._at)
-            try:
-                data = b"" if self.short or self._fd < 0 else os.pread(self._fd, wanted, self._at)
-            except OSError:
-                if not self._pad:
-                    raise
-                data = b""
-            if not data:
-                self.short = True
-                if not self._pad:
-                    return
-                data = bytes(wanted)
-            self._at += len(data)
-            yield data
-
-
-class _Encoder:
-    """Content → what is stored of it (itself, or a delta), and its signature, in one pass."""
-
-    def __init__(
-        self, old: rsync.Old | None, block_len: int, *, first: bool = True, last: bool = True, offset: int = 0
-    ) -> None:
-        self.what = SNAPSHOT if old is None else DIFF
-        self.written = 0
-        self._signature: list[bytes] = []
-        self._delta = None
-        if old is None:
-            self._signer = rsync.signer(block_len, header=first)
-        else:
-            self._delta = rsync.delta(old, block_len, first=first, last=last, offset=offset)
-
-    @property
-    def signature(self) -> bytes:
-        """The signature of all that was encoded."""
-        return b"".join(self._signature)
-
-    def encode(self, content: Iterator[bytes] | _Reading) -> Iterator[bytes]:
-        """The bytes to store."""
-        if self._delta is None:
-            for data in content:
-                self._signature.append(self._signer.update(data))
-                self.written += len(data)
-                yield data
-            self._signature.append(self._signer.finish())
-            return
-        for data in content:
-            stored = self._delta.update(data)
-            self._signature.append(self._delta.signature)
-            self.written += len(stored)
-            yield stored
-        stored = self._delta.finish()
-        self._signature.append(self._delta.signature)
-        self.written += len(stored)
-        yield stored
 
 
 def _read_all(fd: int, size: int) -> bytes:

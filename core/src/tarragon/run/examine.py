@@ -54,8 +54,10 @@ def listed(listing: list[ObjectInfo], names: Names, own_prefix: str) -> Iterator
 
 
 def volume(target: Target, of: BackupSet, record: VolumeRecord) -> Finding:
-    """Fetch one volume and read it to its end, as tar. Without a recorded SHA-1 no hash is compared, and none named."""
-    compared = ("hash", "content") if record.sha1 else ("content",)
+    """Fetch one volume and read it to its end, as tar. Where no hash is recorded none is compared, and none named."""
+    sums = target.watch.sums(of)
+    is_hashed = record.sha1 is not None or (sums is not None and record.number in sums.volumes)
+    compared = ("hash", "content") if is_hashed else ("content",)
 
     def work() -> None:
         with target.open_volume(of, record) as stream:

@@ -121,6 +121,7 @@ class _Lease:
             "host": socket.gethostname(),
             "process": os.getpid(),
             "boot": _boot(),
+            "processes": _processes(),
             "key": self._folder.name,
             "lock": _mark(self._folder / "lock"),
             "expires": int(time.time()) + LASTS,
@@ -149,7 +150,9 @@ class _Lease:
         )
 
     def _is_dead(self, found: dict[str, Any]) -> bool:
-        """Whether it is of this host, and its kernel lock is free: that dies with its owner."""
+        """Whether it is of this host, and its process is gone or its kernel lock free, which dies with its owner."""
+        if _has_ended(found):
+            return True
         key, mark = found.get("key"), found.get("lock")
         if found.get("host") != socket.gethostname() or not isinstance(key, str) or "/" in key or not mark:
             return False
@@ -183,6 +186,29 @@ def _mark(lock: Path) -> str:
     except OSError:
         return ""
     return hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
+
+
+def _has_ended(found: dict[str, Any]) -> bool:
+    """Whether its process was one of those that we can see, and is gone: proof also where its lock file is lost."""
+    process, seen_by = found.get("process"), _processes()
+    if not seen_by or found.get("processes") != seen_by or found.get("boot") != _boot() or type(process) is not int:
+        return False
+    try:
+        if process > 0:
+            os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False  # it runs, as somebody else
+    return False
+
+
+def _processes() -> str:
+    """Among which processes we count: numbers of another container's mean nothing here. "" where nothing tells."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def _user() -> str:

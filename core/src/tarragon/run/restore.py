@@ -133,7 +133,13 @@ class _Restore:
         return entry._replace(path=path)
 
     def _tell_end(self, damage: Damage) -> None:
-        if self._tree.unowned and self._context.options.restore_ownership:
+        damage.unlike = self._tree.unowned
+        if self._tree.stripped:
+            self._context.log.warning(
+                "%d entries were restored without setuid and setgid: their owner is not the stored one",
+                self._tree.stripped,
+            )
+        if self._tree.unowned:
             self._context.log.warning(
                 "the owner of %d entries could not be set: only root may; --no-restore-ownership leaves owners alone",
                 self._tree.unowned,

@@ -23,6 +23,8 @@ from tarragon.delta import patch, rsync
 from tarragon.delta.compare import is_at_or_below
 from tarragon.record import NOTICE, quoted_field
 
+from .tree import Refused
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -52,14 +54,20 @@ class LostPath(NamedTuple):
 
 @dataclass
 class Damage:
-    """What could not be had. ``first`` is the first error met: duplicity's exit status is made of it."""
+    """What could not be had.
+
+    ``first`` is the first error met in what is stored: duplicity's exit status is made of it. Of what the target folder
+    refuses it makes 0.
+    """
 
     paths: list[LostPath] = field(default_factory=list)
     volumes: list[str] = field(default_factory=list)
     first: TarragonError | None = None
+    unlike: int = 0  # entries that were restored, but whose owner could not be set
 
     def meet(self, err: TarragonError) -> None:
-        self.first = self.first or err
+        if not isinstance(err, Refused):
+            self.first = self.first or err
 
 
 def sets_at(context: Context, target: Target) -> list[BackupSet]:

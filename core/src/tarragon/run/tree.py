@@ -58,6 +58,7 @@ class Tree:
         self._waiting: list[_Waiting] = []
         self._barred: bytes | None = None  # the newest entry that is no folder: nothing can be below it (R2)
         self.unowned = 0  # entries whose owner could not be set
+        self.stripped = 0  # entries that lost setuid or setgid, because they would run as somebody else
         self.unfinished: list[tuple[Entry, Refused]] = []  # folders whose metadata could not be set
 
     # -- the root -----------------------------------------------------------------------------------------------------
@@ -202,23 +203,29 @@ class Tree:
 
     def _set_by_fd(self, fd: int, entry: Entry) -> None:
         """Owner, then mode, then time (docs/format.md § 7.3); setuid and setgid only where the owner is right (R3)."""
-        owned = not self._ownership or self._owned(os.fstat(fd), entry, lambda uid, gid: os.fchown(fd, uid, gid))
-        os.fchmod(fd, entry.mode if owned else entry.mode & ~_SPECIAL)
+        owned = self._owned(os.fstat(fd), entry, lambda uid, gid: os.fchown(fd, uid, gid))
+        os.fchmod(fd, self._mode(entry, owned=owned))
         os.utime(fd, (_now(), entry.mtime))
 
     def _set_by_name(self, folder: int, name: bytes, entry: Entry) -> None:
         st = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        owned = not self._ownership or self._owned(
-            st, entry, lambda uid, gid: os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
-        )
+        owned = self._owned(st, entry, lambda uid, gid: os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False))
         if entry.kind != SYM:
-            _chmod(name, entry.mode if owned else entry.mode & ~_SPECIAL, folder)
+            _chmod(name, self._mode(entry, owned=owned), folder)
         os.utime(name, (_now(), entry.mtime), dir_fd=folder, follow_symlinks=False)
+
+    def _mode(self, entry: Entry, *, owned: bool) -> int:
+        if owned or not entry.mode & _SPECIAL:
+            return entry.mode
+        self.stripped += 1
+        return entry.mode & ~_SPECIAL
 
     def _owned(self, st: os.stat_result, entry: Entry, change) -> bool:  # type: ignore[no-untyped-def]
         uid, gid = self._owners.here(entry)
         if (st.st_uid, st.st_gid) == (uid, gid):
             return True
+        if not self._ownership:
+            return False
         try:
             change(uid, gid)
         except (OSError, OverflowError) as err:

@@ -29,12 +29,14 @@ class Check:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._problems: list[Problem] = []
+        self._alarms = 0
 
     def __call__(self, words: Sequence[str]) -> int:
         mode = self._mode(words)
         repository = self._context.repository
         sets = repository.sets()
-        if not sets:
+        self._alarms = len(repository.alarms())  # the core has told each, and makes an exit status of them
+        if not sets and not self._alarms:
             raise CollectionError("there is nothing to check: no backup sets found")
         known = memory.recalled(repository.ledger("checks").read())
         found = survey(sets, _volumes(repository, sets), repository.objects(), known.sizes)
@@ -126,7 +128,7 @@ class Check:
         good = [(ref, finding.compared) for ref, finding in done if not finding.problem]
         hashed = [ref for ref, compared in good if "hash" in compared]
         rest = [ref for ref, compared in good if "hash" not in compared]
-        read = "fetched, hashed as the manifests say, decrypted and expanded as their names say, read to the end"
+        read = "fetched, hashed as recorded, decrypted and expanded as their names say, read to the end"
         self._say("%s: %s", read, shares(hashed, found))
         if rest:
             self._say("the same without a hash, because none is recorded: %s", shares(rest, found))
@@ -159,6 +161,8 @@ class Check:
     def _verdict(self, mode: str) -> int:
         count = len(self._problems)
         self._context.facts.update(mode=mode, problems=[problem._asdict() for problem in self._problems])
+        if self._alarms:
+            self._say("it is not as this client remembers it: %d alarms; 'accept-loss' ends them", self._alarms)
         self._say("%s", f"{count} problems found" if count else "no damage found in what was compared")
         return DAMAGE if count else 0
 

@@ -1,4 +1,4 @@
-"""check — compare what stands at the target with what the manifests say."""
+"""check and accept-loss — what stands at the target, against what the manifests say and what this client remembers."""
 
 from __future__ import annotations
 
@@ -43,8 +43,12 @@ def options() -> Iterable[Option]:
 
 @hookimpl
 def make_command(word: str, context: Context) -> Command | None:
-    if word != "check":
-        return None
-    from .command import Check  # only for those who ask for it
+    if word == "check":
+        from .command import Check  # only for those who ask for it
 
-    return Check(context)
+        return Check(context)
+    if word == "accept-loss":
+        from .accept import AcceptLoss  # only for those who ask for it
+
+        return AcceptLoss(context)
+    return None

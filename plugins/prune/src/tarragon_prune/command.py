@@ -76,6 +76,10 @@ class Prune:
     def _prune(
         self, repository: Repository, sets: Sequence[SetInfo], rules: Rules, pinned: frozenset[str], acts: bool
     ) -> None:
+        alarms = len(repository.alarms())  # the core has told each, and makes an exit status of them
+        if alarms and acts:
+            self._context.log.error("nothing is deleted while there are alarms: %d; look, then 'accept-loss'", alarms)
+            acts = False
         damaged = _damage(repository, sets)
         for key, problem in damaged.items():
             self._context.log.warning("set %s is damaged: %s", key, problem)
@@ -85,7 +89,7 @@ class Prune:
             self._context.log.log(_SHOW, "%s", _line(decision))
         going = [decision.info for decision in decisions if not decision.keep]
         deletion = repository.delete(going, dry_run=not acts)
-        told = "deleted" if acts else "would be deleted" + ("" if self._context.options.force else " by --force")
+        told = "deleted" if acts else "would be deleted by --force"
         self._context.log.log(
             _SHOW, "%d sets are kept; %d sets, %d objects, %s",
             len(sets) - len(going), len(going), len(deletion.names), told,
