@@ -218,7 +218,8 @@ def test_a_volume_that_was_not_needed_is_not_counted(box, rehearse, tmp_path):
         if found["set"].endswith("20231119T221320Z")
     )
     full = newest["good"]["full-20231117T221320Z"]
-    assert 1 <= len(full) < len(list(box.glob("*full.20231117*.vol*")))
+    assert full in ([1], [2], [1, 2])
+    assert len(list(box.glob("*full.20231117*.vol*"))) >= 5
 
 
 def test_nothing_is_left_behind(box, rehearse, tmp_path, monkeypatch):

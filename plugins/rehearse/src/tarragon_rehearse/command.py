@@ -209,7 +209,7 @@ def _read(fresh: Repository, time: int, paths: Sequence[bytes]) -> list[VolumeRe
     for path in paths:
         for of in fresh.at(time):
             found.update({ref.name: ref for ref in fresh.volumes(of, path) if ref.sha1 is not None})
-    return [ref for name, ref in found.items() ]
+    return [ref for name, ref in found.items() if name in fresh.fetched]
 
 
 def _facts(version: Version) -> dict[str, Any]:
