@@ -23,20 +23,23 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1] / "judge")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "judge"))  # the judges are plain modules
 
 import programs
 from preload import Call
 from stage import FIRST_TIME, Source, Stage, Wrong
 
+#: Calls that need room, and all that change anything.
+FILLING = ("open", "write", "sync", "rename", "link", "mkdir", "truncate")
+CHANGING = (*FILLING, "unlink", "chmod")
 #: What is done to a call, and to which calls. "on" fails it and all that follow of the same place, as a dead disk does.
 ACTS = {
     "fail-EIO": ("fail", errno.EIO, None),
-    "fail-ENOSPC": ("fail", errno.ENOSPC, ("open", "write", "sync", "rename", "link", "mkdir", "truncate")),
-    "late-EIO": ("late", errno.EIO, ("open", "write", "sync", "rename", "link", "unlink", "mkdir", "truncate", "chmod")),
+    "fail-ENOSPC": ("fail", errno.ENOSPC, FILLING),
+    "late-EIO": ("late", errno.EIO, CHANGING),
     "short": ("short", 0, ("write",)),
     "on-EIO": ("fail", errno.EIO, None),
-    "on-ENOSPC": ("fail", errno.ENOSPC, ("open", "write", "sync", "rename", "link", "mkdir", "truncate")),
+    "on-ENOSPC": ("fail", errno.ENOSPC, FILLING),
 }
 CASES = {"full": "", "incremental": "full"}
 #: An exception of Python's that nobody turned into a message.

@@ -24,7 +24,7 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1] / "judge")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "judge"))  # the judges are plain modules
 
 import programs
 from series import Plan, Series, random_plan, sweep_plan
@@ -48,7 +48,7 @@ def play(plan: Plan) -> dict[str, Any]:
     started = time.monotonic()
     try:
         outcome = Series(Stage(_home, ours, real, plan.mode), plan, **size).play().record()
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, it is the harness's, and other series go on
         _home.close()
         _home = None
         return {"key": key_of(plan), "figure": "harness", "detail": traceback.format_exc(), "kills": []}
@@ -95,7 +95,8 @@ def total(lines: list[dict[str, Any]]) -> str:
 
 
 def _counted(values: Any) -> str:
-    return ", ".join(f"{value}: {count}" for value, count in sorted(Counter(values).items(), key=lambda item: str(item)))
+    counted = Counter(str(value) for value in values)
+    return ", ".join(f"{value}: {count}" for value, count in sorted(counted.items()))
 
 
 def plans_of(options: argparse.Namespace) -> list[Plan]:

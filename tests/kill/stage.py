@@ -5,6 +5,7 @@ Everything is done by command line. What is right is decided by compare_tree.py 
 
 from __future__ import annotations
 
+import calendar
 import os
 import re
 import shutil
@@ -28,7 +29,6 @@ FIRST_TIME = 1_700_000_000
 _MANIFEST = re.compile(
     r"duplicity-(?:full|inc\.\d{8}T\d{6}Z\.to)\.(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z\.manifest(?:\.gpg)?"
 )
-_OBJECT = re.compile(r"duplicity-(?:full-signatures|new-signatures|full|inc)\.[0-9TZto.]+?Z?\.(?:vol\d+\.difftar|manifest|sigtar).*")
 
 State = dict[bytes, Facts]
 
@@ -157,7 +157,7 @@ class Stage:
         times = []
         for name in os.listdir(self.repo):
             if found := _MANIFEST.fullmatch(name):
-                times.append(int(_seconds(*map(int, found.groups()))))
+                times.append(_seconds(*map(int, found.groups())))
         return max(times)
 
     # -- judging ------------------------------------------------------------------------------------------------------
@@ -243,9 +243,7 @@ def _copy(what: Path, into: Path) -> None:
     subprocess.run(["cp", "-a", str(what), str(into)], check=True)
 
 
-def _seconds(*fields: int) -> float:
-    import calendar
-
+def _seconds(*fields: int) -> int:
     return calendar.timegm((*fields, 0, 0, 0))
 
 

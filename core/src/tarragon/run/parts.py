@@ -59,6 +59,19 @@ def points_of(archive: Archive, names: Names, partial: BackupSet) -> list[Point]
     return points
 
 
+def origin_of(archive: Archive, names: Names, partial: BackupSet) -> tuple[bytes, bytes]:
+    """Host and source of a set that was broken off. Raises Unusable."""
+    first = archive.open(names.manifest(partial.of) + ".part")
+    if first is None:
+        raise Unusable("the cache has lost one of its files")
+    with first:
+        try:
+            found = manifest.read(first)
+        except Malformed as err:
+            raise Unusable(f"its manifest cannot be read: {err}") from err
+    return found.host, found.source
+
+
 def are_whole(archive: Archive, names: Names, stored: BackupSet) -> bool:
     """Whether those of the two files that are here are what a set that is stored has: nothing is cut off."""
     first = archive.open(names.manifest(stored.of) + ".part")

@@ -22,7 +22,7 @@ from tarragon.record import NOTICE
 from . import commit, journal
 from .build import Stand
 from .journal import Head, Kept, Point
-from .parts import Unusable, are_whole, points_of
+from .parts import Unusable, are_whole, origin_of, points_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -75,6 +75,7 @@ def look(context: Context, target: Target, source: bytes, shape: Mapping[str, An
         found = None
     partial = next((each for each in reversed(target.collection.incomplete) if each.partial), None)
     if found is None and partial is None:
+        _tell_of_unfinished(context, target)
         _clear(context, target)
         return Leftovers()
     try:
@@ -90,6 +91,14 @@ def look(context: Context, target: Target, source: bytes, shape: Mapping[str, An
 def _committed(target: Target, head: Head) -> BackupSet | None:
     """The set, if its manifest is at the target: it is whole, only the cache and the log have not followed."""
     return next((each for each in target.collection if each.of == head.of and each.is_whole), None)
+
+
+def _tell_of_unfinished(context: Context, target: Target) -> None:
+    """Report volumes of which nothing here says who left them: another host may be writing them (R47)."""
+    names = [name for each in target.collection.incomplete for name in each.names]
+    if names:
+        message = "%d files at the target are of backups that were not finished, if none is under way: see 'cleanup'"
+        context.log.log(NOTICE, message, len(names))
 
 
 def _clear(context: Context, target: Target, keep: SetTime | None = None) -> None:
@@ -119,6 +128,10 @@ def _fitting(
     if found is None or partial is None or found[0].of != partial.of:
         if partial is None:
             raise Unusable("the cache has lost its files")
+        origin = origin_of(target.archive, context.names, partial)
+        wanted = os.fsencode(str(shape["host"])), os.fsencode(str(shape["source"]))
+        if origin != wanted and not context.options.allow_source_mismatch:
+            raise Unusable("it was made on another host, or of another source")
         head, points = Head(partial.of, "", {}, ()), points_of(target.archive, context.names, partial)
     else:
         head, points = found
