@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 from tarragon.api import CipherError, Locked, Malformed, ObjectInfo, SourceError
-from tarragon.store.archive import Archive, Parts, cache_folder, cached_name, sync_plan
+from tarragon.store.archive import Archive, Parts, cache_folder, cached_name
 from tarragon.store.chain import collect
+from tarragon.store.sync import sync_plan
 from tarragon.volume.name import Names, ObjectName, SetTime
 
 NAMES = Names()

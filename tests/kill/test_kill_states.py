@@ -219,7 +219,7 @@ def test_a_clock_that_goes_back_or_stands_still_makes_later_sets_all_the_same(st
         killed = stage.backup("backup", env=stage.shim.armed(30, "before"))
         assert killed.status == -signal.SIGKILL, killed
         ended = stage.backup("backup")
-        assert ended.status == 0, ended
+        assert ended.status == (102 if step < -86_400 else 0), ended  # a clock a day behind is an alarm
         times.append(stage.newest())
         must_hold(stage)
     assert times == sorted(set(times))

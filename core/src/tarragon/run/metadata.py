@@ -9,7 +9,8 @@ from tarragon.api.codec import Cipher
 from tarragon.api.entry import order_key
 from tarragon.api.errors import BadSignature
 from tarragon.delta import sigtar
-from tarragon.store.archive import cached_name, sync_plan
+from tarragon.store.archive import cached_name
+from tarragon.store.sync import sync_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

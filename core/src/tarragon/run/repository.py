@@ -356,17 +356,14 @@ class Target:
 
     def delete(self, sets: Sequence[SetInfo], *, dry_run: bool) -> Deletion:
         going = [self._named(info.key) for info in sets]
-        keys = {each.key for each in going}
-        for chain in self.collection.chains:
-            stands = True
-            for each in chain.sets:
-                stands = stands and each.key not in keys
-                if not stands and each.key not in keys:
-                    raise CollectionError(f"set {each.key} depends on one that is to be deleted")
+        orphaned = self.collection.orphaned_without({each.key for each in going})
+        if orphaned is not None:
+            raise CollectionError(f"set {orphaned.key} depends on one that is to be deleted")
         if not dry_run:
             self.discard(going)
-        names = [name for each in going for name in each.names]
-        return Deletion(tuple(names), tuple(each.key for each in going), dry_run)
+        return Deletion(
+            tuple(name for each in going for name in each.names), tuple(each.key for each in going), dry_run
+        )
 
     def discard(self, sets: Iterable[BackupSet]) -> None:
         """Remove sets, each before those that it depends on, here after it is gone at the target."""
@@ -397,6 +394,9 @@ class Target:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        lock = self.state.lock(purpose=self._context.action)
-        with lock, self.archive.lock(), lease.held(self._context, self.state.folder):
+        with (
+            self.state.lock(purpose=self._context.action),
+            self.archive.lock(),
+            lease.held(self._context, self.state.folder),
+        ):
             yield

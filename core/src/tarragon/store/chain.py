@@ -15,7 +15,7 @@ from tarragon.api.events import SetInfo
 from tarragon.volume.name import FULL, Names, ObjectName, SetTime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from tarragon.volume.manifest import Manifest
 
@@ -147,6 +147,16 @@ class Collection:
     def latest_chain(self) -> Chain | None:
         """The chain that ends last: the one that increments are added to (docs/format.md § 14)."""
         return max(self.chains, key=lambda chain: (chain.end, chain.start), default=None)
+
+    def orphaned_without(self, keys: Container[str]) -> BackupSet | None:
+        """A set that would lose one that it depends on, if the sets of these keys were gone."""
+        for chain in self.chains:
+            stands = True
+            for each in chain.sets:
+                stands = stands and each.key not in keys
+                if not stands and each.key not in keys:
+                    return each
+        return None
 
     def basis(self) -> Chain | None:
         """The chain an increment can be built upon: the one that ends last, if it is whole and has all signatures.
