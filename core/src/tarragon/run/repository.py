@@ -305,12 +305,10 @@ class Target:
         for sequence in self.sequences(self.collection.sets_at(time), path, refuse):
             if sequence.path == path:
                 restored = patch.apply(sequence, self._context.temp.file)
-                if restored is None:
+                if restored is None or (restored.entry.kind != REG and not restored.lost):
                     break
                 if restored.lost:
                     raise IntegrityError(f"{path!r} cannot be restored: {restored.lost}")
-                if restored.entry.kind != REG:
-                    break
                 with self._context.temp.path() as content:
                     with content.open("wb") as file:
                         file.writelines(restored.data)
