@@ -21,6 +21,7 @@ demo: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash contrib/demo.sh
 
 test: setup
+	-$(BIN)/python tests/judge/duplicity_environment.py
 	$(BIN)/python -m pytest -m "not slow" $(or $(PKG),core librsync_ext plugins tests)
 	$(BIN)/python -m pytest -m slow $(or $(PKG),core librsync_ext plugins tests)
 

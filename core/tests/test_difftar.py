@@ -268,13 +268,22 @@ def test_parts_of_a_snapshot_and_of_a_diff_are_not_mixed():
     [b"snapshot/../x", b"snapshot//x", b"snapshot/a/../b", b"snapshot/a//", b"snapshot/./a", b"other/x", b"snapshot",
      b"multivol_deleted/x/1", b"multivol_snapshot/x", b"multivol_snapshot/x/y", b"\xff/x", b"snapshot/a/..", b""],
 )  # fmt: skip
-def test_an_entry_that_no_honest_program_writes_ends_its_volume(name):
+def test_an_entry_that_no_honest_program_writes_is_refused_and_costs_nothing_else(name):
     bad = tar.header(name, Entry(b"", REG), 0)
-    good = [block.data for path in (b"a", b"c") for block in blocks_of(path, SNAPSHOT, 5)]
-    volumes = [OpenVolume(b"a", b"b", io.BytesIO(good[0] + bad)), OpenVolume(b"c", b"c", io.BytesIO(good[1]))]
-    wanted = {b"a": (SNAPSHOT, b"aaaaa"), b"b": LOST, b"c": (SNAPSHOT, b"ccccc")}
-    found = told(decode(volumes, lambda first, last: [(Entry(b"b", REG), False)] if last == b"b" else []))
-    assert wanted == found
+    good = [block.data for path in (b"a", b"b", b"c") for block in blocks_of(path, SNAPSHOT, 5)]
+    volumes = [OpenVolume(b"a", b"b", io.BytesIO(good[0] + bad + good[1])), OpenVolume(b"c", b"c", io.BytesIO(good[2]))]
+    refused = []
+    found = told(decode(volumes, refused=refused.append))
+    assert found == {b"a": (SNAPSHOT, b"aaaaa"), b"b": (SNAPSHOT, b"bbbbb"), b"c": (SNAPSHOT, b"ccccc")}
+    assert len(refused) == 1
+
+
+def test_an_entry_that_stands_twice_is_refused():
+    twice = b"".join(block.data for path in (b"a", b"b", b"a") for block in blocks_of(path, SNAPSHOT, 5))
+    refused = []
+    found = told(decode([OpenVolume(b"a", b"b", io.BytesIO(twice))], refused=refused.append))
+    assert found == {b"a": (SNAPSHOT, b"aaaaa"), b"b": (SNAPSHOT, b"bbbbb")}
+    assert len(refused) == 1
 
 
 @pytest.mark.requirement("R1")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure Tarragon beside the real duplicity 3.2.1, on the same tree in the same run.
 
-    bench.py tree [FOLDER...]     full, incremental, restore, verify of a copy of real folders, encrypted and plain
+    bench.py [tree [FOLDER...]]   full, incremental, restore, verify of a copy of real folders, encrypted and plain
     bench.py entries              peak memory of a backup of 100,000 entries and of 1,000,000
     bench.py chain [--sets 500]   a chain of many increments listed and restored with 128 open files
     bench.py all                  the three above
@@ -205,7 +205,7 @@ def bench_chain(bench: Bench, sets: int, open_files: int = 128) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure Tarragon beside duplicity 3.2.1")
-    parser.add_argument("what", choices=["tree", "entries", "chain", "concurrency", "all"])
+    parser.add_argument("what", nargs="?", default="tree", choices=["tree", "entries", "chain", "concurrency", "all"])
     parser.add_argument("folders", nargs="*", default=["/usr/share/doc"])
     parser.add_argument("--sets", type=int, default=500)
     parser.add_argument("--counts", default="100000,1000000")

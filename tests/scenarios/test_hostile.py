@@ -7,7 +7,6 @@ program writes. Beside the target stands a folder that must be the same before a
 from __future__ import annotations
 
 import os
-import re
 import stat
 import subprocess
 import threading
@@ -234,7 +233,7 @@ def test_setuid_of_another_owner_is_dropped_and_reported(open_jail: tuple[Jail, 
     jail.forge.full([root(), member("snapshot/su", b"#!/bin/sh\n", mode=0o4755, uname="root", gname="root"), GOOD])
     answer = jail.restore(ours, home, prefix=AS_NOBODY)
     assert stat.S_IMODE((jail.target / "su").stat().st_mode) == 0o755, answer
-    assert re.search(r"'su'.*set-?u(ser-)?id", answer.text, re.IGNORECASE), answer
+    assert "without setuid" in answer.text, answer
 
 
 @pytest.mark.requirement("R41")

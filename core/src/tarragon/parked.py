@@ -22,7 +22,7 @@ MANY = 24
 _OPEN = 16
 _COPY = 1 << 20
 #: Small on purpose: there are many of these.
-_BUFFER = 4096
+_BUFFER = 1024
 
 
 class Lot:

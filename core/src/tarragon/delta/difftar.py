@@ -118,20 +118,27 @@ class _Part(NamedTuple):
 Mentioned: TypeAlias = "Callable[[bytes, bytes], Iterable[tuple[Entry, bool]]]"
 
 
-def decode(volumes: Iterable[OpenVolume], mentioned: Mentioned = lambda first, last: ()) -> Iterator[Patch]:
+def decode(
+    volumes: Iterable[OpenVolume],
+    mentioned: Mentioned = lambda first, last: (),
+    refused: Callable[[str], None] = lambda reason: None,
+) -> Iterator[Patch]:
     """The patches of one set, in archive order, read from its volumes in order of their numbers.
 
     Parts of one file are joined, also across volumes (§ 3.3). A patch's data must be taken before the next patch is
     asked for; what is left is skipped. For a lost volume, and for the rest of one that breaks the grammar, there is a
     LOST patch for each entry that the set's signatures have between two paths, but for what they know to be GONE.
+    An entry that nobody may apply, because of its name, its type or its place, is passed over: ``refused`` is told why.
     """
-    return iter(_Decoder(volumes, mentioned))
+    return iter(_Decoder(volumes, mentioned, refused))
 
 
 class _Decoder:
-    def __init__(self, volumes: Iterable[OpenVolume], mentioned: Mentioned) -> None:
+    def __init__(self, volumes: Iterable[OpenVolume], mentioned: Mentioned, refused: Callable[[str], None]) -> None:
         self._volumes = iter(volumes)
         self._mentioned = mentioned
+        self._refused = refused
+        self._void = b""  # order key up to which entries are told as lost
         self._volume: OpenVolume | None = None
         self._reader = tar.Reader(io.BytesIO())
         self._part: _Part | None = None
@@ -152,8 +159,10 @@ class _Decoder:
                 with contextlib.suppress(Malformed):  # a loss was told to whoever took the data
                     for _ in data:
                         pass
-            else:
-                self._advance()  # the rest of something lost, or out of order: never applied (§ 3.2)
+            else:  # the rest of something lost, or twice, or out of order: never applied (§ 3.2)
+                if order_key(part.entry.path) > self._void:
+                    self._refused(f"an entry stands twice or out of order: {part.entry.path[:80]!r}")
+                self._advance()
 
     def _is_new(self, path: bytes) -> bool:
         key = order_key(path)
@@ -168,6 +177,7 @@ class _Decoder:
                 yield Patch(GONE if gone else LOST, entry, iter(()), "" if gone else lost.reason)
         if self._key is None or self._key < order_key(lost.last):
             self._key = order_key(lost.last)
+        self._void = self._key
         self._lost = None
         self._advance()
 
@@ -206,13 +216,19 @@ class _Decoder:
                 self._at = self._volume.first
             try:
                 member = self._reader.next()
-                if member is not None:
-                    self._part = _part_of(member)
-                    self._at = self._part.entry.path
-                    return
-                self._volume = None
             except Malformed as err:
                 self._give_up(self._at, str(err))
+                continue
+            if member is None:
+                self._volume = None
+                continue
+            try:
+                self._part = _part_of(member)
+            except Malformed as err:  # the tar is sound, this one entry is not
+                self._refused(str(err))
+                continue
+            self._at = self._part.entry.path
+            return
 
     def _give_up(self, path: bytes, reason: str) -> None:
         """Count the rest of a volume whose grammar is broken behind ``path`` as lost."""

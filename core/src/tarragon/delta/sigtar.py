@@ -45,23 +45,27 @@ class _Stream:
         self.entry = Entry(b"", REG)
 
     def advance(self) -> bool:
-        """Step to the next member; False at the end. Raises Malformed when the order is broken."""
-        member = self.reader.next()
-        if member is None:
-            return False
-        path, self.deleted = _path_of(member)
-        key = order_key(path)
-        if key < self.key:
-            raise Malformed(f"signatures are out of order at {path!r}")
-        self.key = key
-        kind = member.kind
-        if kind is None:
-            raise Malformed(f"signatures hold an entry of unknown type at {path!r}")
-        self.entry = Entry(
-            path, kind, member.mode, member.uid, member.gid, member.uname, member.gname, member.mtime, member.size,
-            member.target, member.device,
-        )  # fmt: skip
-        return True
+        """Step to the next member; False at the end. Raises Malformed when the order is broken.
+
+        A member that nobody may believe, because of its name or type, is passed over: nothing is known of it.
+        """
+        while (member := self.reader.next()) is not None:
+            try:
+                path, deleted = _path_of(member)
+            except Malformed:
+                continue
+            if member.kind is None:
+                continue
+            key = order_key(path)
+            if key < self.key:
+                raise Malformed(f"signatures are out of order at {path!r}")
+            self.key, self.deleted = key, deleted
+            self.entry = Entry(
+                path, member.kind, member.mode, member.uid, member.gid, member.uname, member.gname, member.mtime,
+                member.size, member.target, member.device,
+            )  # fmt: skip
+            return True
+        return False
 
     def __lt__(self, other: _Stream) -> bool:
         return (self.key, self.age) < (other.key, other.age)

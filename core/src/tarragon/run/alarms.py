@@ -214,7 +214,7 @@ class Watch:
     def fits(self, name: ObjectName, plain: BinaryIO) -> bool:
         """Whether a file of the cache is what the log says it is (R44); the first time it is believed."""
         was = self.memory.sets.get(name.of)
-        if was is None or name.of in self._distrusted:
+        if was is None:
             return True
         try:
             found = hashlib.file_digest(plain, "sha256").hexdigest()  # type: ignore[arg-type]
@@ -234,7 +234,7 @@ class Watch:
     def is_own(self, of: SetTime) -> bool:
         """Whether we stored this set ourselves, so that what fits our log needs no signature."""
         was = self.memory.sets.get(of)
-        return was is not None and was.kind == STORED and of not in self._distrusted
+        return was is not None and was.kind == STORED
 
     def sums(self, of: BackupSet) -> Sums | None:
         """A set's sums, fetched once; None where there are none that are valid for its manifest."""
@@ -282,12 +282,22 @@ class Watch:
         except CollectionError as err:
             self.alarm(Finding(f"set {sets[-1].key}", ("hash",), str(err), sets[-1].key))
         for each in sets:
-            if each.of in self.unproven and not covers(self._target, each):
+            if not self._is_covered(each):
                 problem = "its signatures are not those of its volumes"
                 self.alarm(Finding(f"set {each.key}", ("content",), problem, each.key))
                 was = self.memory.sets[each.of]
                 self._learn(was, Role.SIGNATURES, was.signatures._replace(plain=""))
         return all(each.of in self.memory.sets and each.of not in self._distrusted for each in sets)
+
+    def _is_covered(self, each: BackupSet) -> bool:
+        """Whether its signatures are those of its volumes: looked at once, when they are first met (R47)."""
+        was = self.memory.sets.get(each.of)
+        try:
+            if was is not None and not was.signatures.plain:
+                self._target.open_signatures(each).close()  # hashed on the way
+            return each.of not in self.unproven or covers(self._target, each)
+        except IntegrityError:
+            return False
 
     def remembers(self, name: ObjectName | BackupSet) -> bool:
         """Whether this object is of a set that should be whole: it is evidence, and not to be cleaned up."""

@@ -10,10 +10,12 @@ from tarragon import clock
 from tarragon.api.errors import (
     HostMismatch,
     IncrementalWithoutSignatures,
+    IntegrityError,
     SourceMismatch,
     UserError,
     WrongKey,
 )
+from tarragon.api.repository import Finding
 from tarragon.record import NOTICE, quoted_field
 
 if TYPE_CHECKING:
@@ -55,6 +57,9 @@ def _can_read(context: Context, target: Target, chain: Chain) -> bool:
         if context.action == "incremental" or "PASSPHRASE" in context.env or not is_missing:
             raise
         context.log.warning("making a full backup: what the last one left cannot be read here: %s", err)
+        return False
+    except IntegrityError as err:  # no reason to be without a backup
+        target.watch.alarm(Finding("metadata of the last chain", ("content",), str(err)))
         return False
     return True
 
@@ -116,7 +121,7 @@ def basis(context: Context, target: Target) -> Chain | None:
     if chain is None:
         latest = target.collection.latest_chain()
         why = latest.problem if latest is not None else "there is no full backup"
-        if context.action == "incremental":
+        if context.action == "incremental" and not target.watch.alarms:  # these never stop a backup
             raise IncrementalWithoutSignatures(
                 f"no increment can be made: {why}", hint="make a full backup with 'full' or 'backup'"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from secrets import token_hex
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -13,6 +13,7 @@ from tarragon.api.entry import REG, Entry, order_key
 from tarragon.api.errors import (
     CollectionError,
     IntegrityError,
+    Malformed,
     MissingVolume,
     NotInBackup,
     TarragonError,
@@ -211,10 +212,10 @@ class Target:
         lost: Callable[[BackupSet, str, TarragonError], None],
         lot: Lot | None,
     ) -> Iterator[Patch]:
-        def mentioned(first: bytes, last: bytes) -> Iterable[tuple[Entry, bool]]:
-            return self._mentioned(of, first, last)
+        def refused(reason: str) -> None:
+            lost(of, f"an entry of set {of.key}", Malformed(f"{reason}: it is not restored"))
 
-        for found in difftar.decode(self._volumes(of, path, lost, lot), mentioned):
+        for found in difftar.decode(self._volumes(of, path, lost, lot), partial(self._mentioned, of), refused):
             if path is None or is_at_or_below(found.entry.path, path):
                 yield found
 
@@ -262,8 +263,8 @@ class Target:
         name = self._context.names.parse(info.name)
         assert name is not None
         sums = self.watch.sums(of)
-        sha256, size = sums.volumes.get(record.number, (None, info.size)) if sums is not None else (None, info.size)
-        stream = self.fetch_plain(name, sha1=record.sha1, sha256=sha256, size=size)
+        sha256 = sums.volumes.get(record.number, (None,))[0] if sums is not None else None
+        stream = self.fetch_plain(name, sha1=record.sha1, sha256=sha256, size=info.size)
         self._fetched.add(info.name)
         return stream
 
@@ -359,9 +360,8 @@ class Target:
             raise CollectionError(f"set {orphaned.key} depends on one that is to be deleted")
         if not dry_run:
             self.discard(going)
-        return Deletion(
-            tuple(name for each in going for name in each.names), tuple(each.key for each in going), dry_run
-        )
+        names = tuple(name for each in going for name in each.names)
+        return Deletion(names, tuple(each.key for each in going), dry_run)
 
     def discard(self, sets: Iterable[BackupSet]) -> None:
         """Remove sets, each before those that it depends on, here after it is gone at the target."""

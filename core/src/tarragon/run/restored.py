@@ -118,7 +118,7 @@ class Restoring:
             if restored.lost:
                 self.give_up(restored, Malformed(restored.lost))
             elif restored.entry.kind == REG and known is not None and known.entry.kind == REG:
-                yield restored._replace(data=self._checked(restored, known.signature()))
+                yield restored._replace(data=self._checked(restored, self._signature(known)))
             else:
                 yield restored
         witness.end()
@@ -128,9 +128,24 @@ class Restoring:
         if not all(of.has_signatures for of in self._sets):
             self._context.log.log(NOTICE, "signatures are missing: what is restored cannot be checked against them")
             return
-        for known in self._target.known(self._sets):
-            if self._path is None or is_at_or_below(known.entry.path, self._path):
-                yield known
+        try:
+            for known in self._target.known(self._sets):
+                if self._path is None or is_at_or_below(known.entry.path, self._path):
+                    yield known
+        except Malformed as err:
+            self._doubt(err)
+
+    def _signature(self, known: Known) -> bytes:
+        """A file's signature; none where it cannot be read."""
+        try:
+            return known.signature()
+        except Malformed as err:
+            self._doubt(err)
+            return b""
+
+    def _doubt(self, err: Malformed) -> None:
+        message = "signatures cannot be read: %s; what is restored from here on cannot be checked against them"
+        self._context.log.warning(message, err)
 
     def _checked(self, restored: RestoredEntry, signature: bytes) -> Iterator[bytes]:
         """Pass content on, and compare it with its signature at its end.

@@ -50,15 +50,10 @@ def verify(context: Context, target: Target) -> Verified:
             _read(restored, restoring)
     # A loss is a difference: what cannot be read is not what it was.
     verified.differences += len(verified.damage.paths)
-    context.log.show(
-        f"Verify complete: {_counted(verified.compared, 'file')} compared,"
-        f" {_counted(verified.differences, 'difference')} found."
-    )
+    # Word for word what programs look for in duplicity's answer (docs/cli.md § 8).
+    counts = f"{verified.compared} file(s) compared, {verified.differences} difference(s) found."
+    context.log.show(f"Verify complete: {counts}")
     return verified
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _read(restored: RestoredEntry, restoring: Restoring) -> None:
