@@ -186,7 +186,7 @@ class Series:
         """A run that is killed, if it lives until then."""
         stage, action = self.stage, self.plan.action
         if kill.kind == "time":
-            ended = self._backup(action, kill_after_s=0.05 + kill.at / 1000 * 0.9)
+            ended = self._backup(action, kill_after_s=kill.at / 1000 * _PACE.get(self.plan.mode, 0.3))
             what = f"after {kill.at} per mille of a run"
         else:
             ops = "changes" if kill.kind == "all" else "target.rename" if kill.kind == "volume" else _changes(kill.kind)
@@ -202,6 +202,7 @@ class Series:
         self._count_resumed(ended)
         if ended.status != 0:
             raise Wrong("stuck", f"a run that is let through fails\n{ended}")
+        _PACE[self.plan.mode] = ended.seconds
 
     def _count_resumed(self, ended: Ended) -> None:
         self.resumed += "going on with the" in ended.text
@@ -229,6 +230,8 @@ class Series:
 
 
 _STORED: dict[str, list[Stored]] = {}
+#: How long the last run took that came to its end, by mode.
+_PACE: dict[str, float] = {}
 
 
 def _modes() -> dict[str, Any]:

@@ -332,7 +332,9 @@ def test_a_chain_spliced_of_two_hosts_is_refused(knows: bool, place: Place, ours
     with Household() as somebody:
         other = Place(somebody, place.place / "other")
         (other.source / "mine").write_bytes(b"other host")
-        chain(other, ours, 1)
+        chain(other, ours, 0)
+        (other.source / "mine").write_bytes(b"other host, a day later")
+        assert other.back_up(ours).status == 0
         for path in other.objects("inc") + other.objects("new-signatures") + other.objects("tarragon.sums")[1:]:
             shutil.copy(path, place.repo / path.name)
     if not knows:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 #: Names of findings that are of no object.
 REPOSITORY, LOG, CLOCK = "repository", "commit log", "clock"
 Sizes = dict[str, int | None]
+#: A repository that has vanished need not be told set by set.
+MOST_TOLD = 20
 
 
 def compare(
@@ -128,6 +130,8 @@ class Watch:
             return
         self.alarms.append(finding)
         self._distrusted |= {of for of in self.memory.sets if of.key == finding.set_key}
+        if len(self.alarms) > MOST_TOLD:
+            return
         log = self._context.log.warning if self._context.settings.compat else self._context.log.error
         number = 5 if finding.name.startswith("volume ") else 1
         log("ALARM: %s: %s", finding.name, finding.problem, extra={"number": number})
@@ -145,6 +149,8 @@ class Watch:
         findings, retired = ([], []) if self._is_other else compare(self.memory.sets, whole, sizes)
         for finding in findings:
             self.alarm(finding)
+        if len(findings) > MOST_TOLD:
+            self._context.log.error("and %d alarms more", len(findings) - MOST_TOLD)
         if retired:
             self._context.log.log(NOTICE, "sets that others have removed as the oldest: %d", len(retired))
             self.memory.forget(REMOVED, retired, by="others")
@@ -282,7 +288,7 @@ class Watch:
         except CollectionError as err:
             self.alarm(Finding(f"set {sets[-1].key}", ("hash",), str(err), sets[-1].key))
         for each in sets:
-            if not self._is_covered(each):
+            if each.of in self.memory.sets and not self._is_covered(each):
                 problem = "its signatures are not those of its volumes"
                 self.alarm(Finding(f"set {each.key}", ("content",), problem, each.key))
                 was = self.memory.sets[each.of]

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tarragon.api.events import StoredVolume
-
     from .context import Context
 
 #: How long a lease is obeyed, and how often it is made anew: so that clocks may differ by two hours (R43).
@@ -65,6 +63,7 @@ class _Lease:
         self._name = context.names.lease
         self._token = token_hex(16)
         self._is_ours = False
+        self._until = 0
 
     def take(self) -> None:
         """Take it, also from a run that is dead or whose time is over."""
@@ -93,7 +92,7 @@ class _Lease:
             ended.set()
             renewing.join()
             with suppress(TarragonError):  # one that stays is over soon enough
-                if self._found().get("token") == self._token:
+                if time.time() < self._until - RENEWED or self._found().get("token") == self._token:
                     self._context.store.delete([self._name])
 
     def _renew(self, ended: threading.Event) -> None:
@@ -104,13 +103,15 @@ class _Lease:
     def _put(self, *, new: bool) -> bool:
         temp = self._context.temp
         with temp.path() as path:
-            path.write_text(json.dumps(self._document()))
+            document = self._document()
+            path.write_text(json.dumps(document))
             source = FileSource(path)
-            if new:
-                self._is_ours = self._context.store.put_new(self._name, source, Role.OWN)
-                return self._is_ours
-            done: StoredVolume = self._context.store.put(self._name, source, Role.OWN)
-            return bool(done)
+            if not new:
+                self._context.store.put(self._name, source, Role.OWN)
+            elif not self._context.store.put_new(self._name, source, Role.OWN):
+                return False
+        self._until, self._is_ours = document["expires"], True
+        return True
 
     def _document(self) -> dict[str, Any]:
         return {

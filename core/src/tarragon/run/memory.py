@@ -106,10 +106,12 @@ class Memory:
         if not self._ledger.is_as_left():  # another run has added to it
             lines = self._ledger.read()
             self._last = _hash(lines[-1]) if lines else ""
+        last = self._last
         for record in records:
-            record.update(when=now, before=self._last)
-            self._last = _hash(record)
+            record.update(when=now, before=last)
+            last = _hash(record)
         self._ledger.append(*records)
+        self._last = last  # not before: what could not be written is written again at the end of the run
         self._waiting, self._changed = [], {}
 
     # -- reading ------------------------------------------------------------------------------------------------------

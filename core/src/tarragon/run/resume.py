@@ -177,6 +177,8 @@ def _parents(target: Target, head: Head) -> list[BackupSet]:
     upon = list(chain.sets)
     if head.parent and target.manifest_hash(upon[-1]) != head.parent:
         raise Unusable("the set that it builds upon has changed")
+    if not target.watch.trusts(upon):
+        raise Unusable("the sets that it builds upon are not to be trusted")
     return upon
 
 
