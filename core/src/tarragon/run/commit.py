@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from tarragon.api.backend import Role
+from tarragon.api.backend import Capability, Role
 from tarragon.api.errors import SourceError, ValidationFailed
 from tarragon.api.events import SetInfo
 from tarragon.store.source import FileSource
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .repository import Target
 
 _COPY = 1 << 20
+_UNFINISHED = re.compile(r"tarragon\.tmp-[0-9a-f]{8}\Z")
 
 
 def commit(context: Context, target: Target, of: SetTime, volumes: int, leftovers: Iterable[str], parent: str) -> None:
@@ -64,7 +66,14 @@ def commit(context: Context, target: Target, of: SetTime, volumes: int, leftover
     if target.stored_hash(name) != manifest.stored:
         raise ValidationFailed(f"manifest '{name}' does not read back as it was written", hint="run the backup again")
     target.refresh()
-    conclude(context, target, was, [*_surplus(target, of, volumes), *leftovers])
+    conclude(context, target, was, [*_surplus(target, of, volumes), *_unfinished(context, target), *leftovers])
+
+
+def _unfinished(context: Context, target: Target) -> list[str]:
+    """Puts that a crash broke off. Only where the lease says that nobody else is putting anything now."""
+    if Capability.EXCLUSIVE_PUT not in context.store.capabilities:
+        return []
+    return [info.name for info in target.listing if _UNFINISHED.search(info.name)]
 
 
 def conclude(context: Context, target: Target, was: Remembered, doomed: Iterable[str]) -> None:
