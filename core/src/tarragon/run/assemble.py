@@ -49,6 +49,7 @@ class _Mark(NamedTuple):
     last: bytes
     signatures: tuple[int, str]
     ranges: tuple[RangeBuilt, ...]
+    problems: int
 
 
 class _Upload(NamedTuple):
@@ -91,6 +92,7 @@ class Assembly:
         self.volumes = volumes
         self._last = (point.last, None)
         self._ranges = list(point.ranges)
+        self.problems = point.problems
         for seen in kept:
             self._see(seen)
 
@@ -111,7 +113,8 @@ class Assembly:
             mark = None
             if volume is built.volumes[-1]:
                 last = volume.last[0] if volume.last is not None else self._last[0]
-                mark = _Mark(last, self._signatures.mark, tuple(self._ranges))
+                problems = self.problems + sum(problem.kind in _COUNTED for problem in built.problems)
+                mark = _Mark(last, self._signatures.mark, tuple(self._ranges), problems)
             self._store(volume, mark)
         for seen in built.seen:
             self._see(seen)
@@ -147,8 +150,8 @@ class Assembly:
             self._manifest.add(upload.record)
             self._unrecorded.append(stored)
             if upload.mark is not None:
-                last, signatures, ranges = upload.mark
-                self._journal.add(self._unrecorded, last, self._manifest_file.mark, signatures, ranges)
+                last, signatures, ranges, problems = upload.mark
+                self._journal.add(self._unrecorded, last, self._manifest_file.mark, signatures, ranges, problems)
                 self._unrecorded = []
             self._context.temp.discard(upload.volume.path)
             self.stored_size += stored.size

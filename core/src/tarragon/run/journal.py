@@ -37,7 +37,7 @@ class Point(NamedTuple):
     """A point to go on from: everything up to ``last`` is stored, in ``volumes`` and those of the points before.
 
     The two files hold that much and no more in their first bytes: sizes and SHA-256. ``ranges`` are those of a large
-    file that is stored in part.
+    file that is stored in part. ``problems`` counts what was not stored as it is, up to here.
     """
 
     volumes: tuple[Kept, ...]
@@ -45,6 +45,7 @@ class Point(NamedTuple):
     manifest: tuple[int, str]
     signatures: tuple[int, str]
     ranges: tuple[RangeBuilt, ...] = ()
+    problems: int = 0
 
 
 class Head(NamedTuple):
@@ -105,11 +106,12 @@ class Journal:
         manifest: tuple[int, str],
         signatures: tuple[int, str],
         ranges: Sequence[RangeBuilt],
+        problems: int,
     ) -> None:
         """Make both files durable, then write down a point."""
         self._parts.sync()
         kept = tuple(Kept(volume.number, volume.name, volume.size, volume.sha1, volume.sha256) for volume in volumes)
-        self.again(kept, Point(kept, last, manifest, signatures, tuple(ranges)))
+        self.again(kept, Point(kept, last, manifest, signatures, tuple(ranges), problems))
 
     def again(self, volumes: Sequence[Kept], point: Point) -> None:
         """Write down a point whose files are durable, with all the volumes up to it.
@@ -124,6 +126,7 @@ class Journal:
                 "last": _text(point.last),
                 "manifest": list(point.manifest),
                 "signatures": list(point.signatures),
+                "problems": point.problems,
                 "carried": carried,
                 "ranges": [_flat(part) for part in point.ranges[carried:]],
             }
@@ -163,6 +166,7 @@ def _point(line: Mapping[str, Any], before: tuple[RangeBuilt, ...]) -> Point:
         (int(manifest[0]), str(manifest[1])),
         (int(signatures[0]), str(signatures[1])),
         before[: int(line["carried"])] + tuple(_range(each) for each in line["ranges"]),
+        int(line["problems"]),
     )
 
 
