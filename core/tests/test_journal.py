@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tarragon.api.entry import REG, Entry
 from tarragon.run.build import RangeBuilt, Stand
 from tarragon.run.journal import Head, Journal, Kept, Point, read
