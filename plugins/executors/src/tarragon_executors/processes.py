@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Kept waiting while a worker is forked.
+_DEFERRED = (signal.SIGINT, signal.SIGTERM)
 #: Told to a worker: closing the pipe is not enough, for workers that were forked later hold its other end too.
 _END = b""
 
@@ -131,7 +133,12 @@ def _started(method: str) -> _Worker:
     context: Any = multiprocessing.get_context(method)
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs,), name="tarragon-worker", daemon=True)
-    process.start()
+    # A signal in the middle of a fork would be answered by the child, with a handler that is its parent's.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _DEFERRED)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()  # so that its end is seen when it dies
     return _Worker(process, ours)
 
@@ -156,6 +163,7 @@ def _work(pipe: Connection[Any, Any]) -> None:
     """A worker's life. Interrupts from the keyboard go to every process of a terminal: the parent decides."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _DEFERRED)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
