@@ -177,6 +177,7 @@ def test_an_ambiguous_option_ends_with_2_on_standard_error_and_without_a_record(
         ["--log-fd", "x"],
         ["--log-fd", "-1"],
         ["--log-fd=987"],
+        ["--log-fd=99999999999999999999"],
         ["--log-file", "/no/where/x"],
     ],
 )

@@ -41,7 +41,7 @@ class Context(Protocol):
 
     @property
     def env(self) -> Mapping[str, str]:
-        """The only environment a plugin reads."""
+        """The only environment a plugin reads. Passphrases answer by name and are not listed: a child gets a copy."""
         ...
 
     @property

@@ -105,5 +105,5 @@ def _open_descriptor(text: str) -> IO[bytes]:
         raise BadOption(f"--log-fd needs a descriptor of 1 or more, not {number}")
     try:
         return open(number, "wb", closefd=False)
-    except (OSError, OverflowError) as err:
+    except (OSError, TypeError) as err:
         raise BadOption(f"--log-fd {number} is not open for writing") from err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from tarragon.api.errors import BadOption
 from tarragon.api.options import Option
@@ -12,6 +13,23 @@ def _character(text: str) -> str:
     if len(text) != 1:
         raise BadOption(f"--time-separator needs exactly one character, not '{text}'")
     return text
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """A command line as a shell splits it; no shell will run it. Raises ValueError."""
+    words = tuple(shlex.split(text))
+    if not words:
+        raise ValueError(text)
+    return words
+
+
+def _secret(name: str, what: str) -> tuple[Option, ...]:
+    """Where a secret comes from when it does not come from the environment."""
+    return (
+        Option(flag=f"--{name}-file", metavar="path", help=f"read {what} from the first line of this file"),
+        Option(flag=f"--{name}-fd", type=int, metavar="fd", help=f"read {what} from this descriptor"),
+        Option(flag=f"--{name}-command", type=_words, metavar="command", help=f"run this; it prints {what}"),
+    )
 
 
 def _flag(flag: str, help: str, *, default: bool = False, dest: str | None = None) -> Option:
@@ -115,6 +133,9 @@ PLACES = (
 OURS = (
     Option(flag="--stats", metavar="name", action="append", help="statistics to make: text, jsonstat, progress, ..."),
     _flag("--compat-exit", "end with duplicity's exit statuses"),
+    *_secret("passphrase", "the passphrase"),
+    *_secret("sign-passphrase", "the signing key's passphrase"),
+    *_secret("backend-password", "the target's password"),
 )
 
 #: Not on any help page.
@@ -144,13 +165,16 @@ UNSHORTENED = frozenset(OLD_NAMES) | {"--gio", "--use-scp"}
 EXPANDED = frozenset(
     {
         "--archive-dir",
+        "--backend-password-file",
         "--config-dir",
         "--file-changed",
         "--files-from",
         "--gpg-binary",
         "--idr-fakeroot",
         "--log-file",
+        "--passphrase-file",
         "--path-to-restore",
+        "--sign-passphrase-file",
         "--tempdir",
     }
 )

@@ -21,6 +21,8 @@ from tarragon.volume.name import Names, Prefixes
 from tarragon.volume.seal import Sealer
 from tarragon.volume.unseal import Codecs
 
+from .environment import Environment
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
@@ -40,7 +42,7 @@ class Context:
         self.settings = settings
         self.hub = hub
         self.log = log
-        self.env: Mapping[str, str] = dict(os.environ) if env is None else env
+        self.env: Mapping[str, str] = Environment(os.environ if env is None else env, settings.options, log)
         self.facts: dict[str, Any] = {}
 
     @cached_property
