@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import stat
 import subprocess
 import sys
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
-from tarragon.api import Locked, UserError
+from tarragon.api import Locked, SourceError, UserError
+from tarragon.store.archive import Archive
 from tarragon.store.state import State, state_folder
 
 
@@ -97,3 +101,25 @@ def test_the_folder_follows_the_cache_that_it_belongs_to(tmp_path: Path) -> None
     (tmp_path / "link").symlink_to("real")
     through = state_folder(str(tmp_path / "link"), "key", env)
     assert through == state_folder(str(tmp_path / "real"), "key", env) != state_folder(None, "key", env)
+
+
+def _open_at_once(barrier: Barrier, place: Path, times: int, answers: Queue[list[str]]) -> None:
+    wrong = []
+    for number in range(times):
+        barrier.wait()
+        for make in (State, Archive):
+            try:
+                make(place / make.__name__ / str(number) / "tarragon" / "key").close()
+            except SourceError as err:
+                wrong.append(str(err))
+    answers.put(wrong)
+
+
+def test_runs_that_begin_at_once_all_find_their_folders(tmp_path: Path) -> None:
+    barrier, answers = multiprocessing.Barrier(3), multiprocessing.Queue()
+    runs = [multiprocessing.Process(target=_open_at_once, args=(barrier, tmp_path, 200, answers)) for _ in range(3)]
+    for run in runs:
+        run.start()
+    assert [answers.get(timeout=60) for _ in runs] == [[], [], []]
+    for run in runs:
+        run.join()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -334,6 +335,7 @@ def test_a_chain_spliced_of_two_hosts_is_refused(knows: bool, place: Place, ours
         (other.source / "mine").write_bytes(b"other host")
         chain(other, ours, 0)
         (other.source / "mine").write_bytes(b"other host, a day later")
+        os.utime(other.source / "mine", (T0, T0))  # in the second of the first it would be taken for the same
         assert other.back_up(ours).status == 0
         for path in other.objects("inc") + other.objects("new-signatures") + other.objects("tarragon.sums")[1:]:
             shutil.copy(path, place.repo / path.name)

@@ -62,7 +62,7 @@ class Archive:
         self.folder = folder
         self._lock = -1
         with _refusals(str(folder)):
-            _make_private(folder)
+            make_private(folder)
             self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self.is_exposed = bool(os.fstat(self._fd).st_mode & 0o077)
 
@@ -347,8 +347,8 @@ def _copy(source: BinaryIO, into: _File, *, packed: bool) -> None:
         into.write(packer.flush())
 
 
-def _make_private(folder: Path) -> None:
-    """Make the folder and those above it, each 0700 whatever the umask is."""
+def make_private(folder: Path) -> None:
+    """Make the folder and those above it, each 0700 whatever the umask is; another run may be making them too."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):
         with suppress(FileExistsError):

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from tarragon.api.errors import Locked, SourceError, UserError
 
+from .archive import make_private
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -39,8 +41,7 @@ class State:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
-                os.mkdir(missing, 0o700)
+            make_private(folder)
             self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as err:
             raise _refused(folder, err) from err
