@@ -10,26 +10,49 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .fakes import BytesSource, FaultyBackend, MemoryBackend, TestContext
-    from .suite import BackendContract, CipherContract, CompressorContract, ExecutorContract, open_url, plugin_hook
+    from .codec_suite import CipherContract, CompressorContract, ExecutorContract
+    from .context import TestContext
+    from .fakes import (
+        BytesSource,
+        ColdBackend,
+        FaultyBackend,
+        LateBackend,
+        LyingBackend,
+        MemoryBackend,
+        SlowBackend,
+    )
+    from .suite import BackendContract, WrapperContract
+    from .wiring import open_url, plugin_hook
 
 __all__ = [
     "BackendContract",
     "BytesSource",
     "CipherContract",
+    "ColdBackend",
     "CompressorContract",
     "ExecutorContract",
     "FaultyBackend",
+    "LateBackend",
+    "LyingBackend",
     "MemoryBackend",
     "open_url",
     "plugin_hook",
+    "SlowBackend",
     "TestContext",
+    "WrapperContract",
 ]
 
-_FAKES = {"BytesSource", "FaultyBackend", "MemoryBackend", "TestContext"}
+_HOMES = {
+    "codec_suite": "CipherContract CompressorContract ExecutorContract",
+    "context": "TestContext",
+    "fakes": "BytesSource ColdBackend FaultyBackend LateBackend LyingBackend MemoryBackend SlowBackend",
+    "suite": "BackendContract WrapperContract",
+    "wiring": "open_url plugin_hook",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(".fakes" if name in _FAKES else ".suite", __name__), name)
+    for home, names in _HOMES.items():
+        if name in names.split():
+            return getattr(import_module(f".{home}", __name__), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -1,33 +1,22 @@
-"""Stand-ins for what is around a plugin or a station: a store in memory, one that fails on cue, a run's context."""
+"""Stores to test against: one that keeps every promise, and some that are slow, late, cold, faulty or liars."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import logging
-import os
 import tempfile
-from contextlib import contextmanager
+import threading
+import time
+from contextlib import closing, contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from tarragon.api import (
-    Backend,
-    BackendWrapper,
-    BadURL,
-    Capability,
-    NotFound,
-    ObjectInfo,
-    Role,
-    Secret,
-    UserError,
-)
+from tarragon.api import Backend, BackendWrapper, Capability, ColdObject, NotFound, ObjectInfo, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from tarragon.api import Repository, Source
+    from tarragon.api import Source
 
 
 class BytesSource:
@@ -53,10 +42,10 @@ class BytesSource:
 
     @contextmanager
     def as_file(self) -> Iterator[Path]:
-        with tempfile.NamedTemporaryFile(prefix="testkit-") as file:
-            file.write(self.data)
-            file.flush()
-            yield Path(file.name)
+        with tempfile.TemporaryDirectory(prefix="testkit-") as folder:
+            path = Path(folder) / "source"
+            path.write_bytes(self.data)
+            yield path
 
 
 class MemoryBackend(Backend):
@@ -77,6 +66,8 @@ class MemoryBackend(Backend):
         | Capability.THREADS
         | Capability.EXCLUSIVE_PUT
     )
+
+    _lock = threading.Lock()  # of put_new: what it looks at is the dict, which connections share
 
     def __init__(self, objects: dict[str, bytes] | None = None, capabilities: Capability = everything) -> None:
         self.objects: dict[str, bytes] = {} if objects is None else objects
@@ -105,6 +96,10 @@ class MemoryBackend(Backend):
     def stat(self, name: str) -> ObjectInfo:
         return self._info(name, self._data(name))
 
+    def delete_many(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.objects.pop(name, None)
+
     def rename(self, old: str, new: str) -> None:
         if Capability.RENAME not in self.capabilities:
             super().rename(old, new)
@@ -118,7 +113,11 @@ class MemoryBackend(Backend):
             return super().put_new(name, source, role)
         with source.open() as stream:
             data = stream.read()
-        return self.objects.setdefault(name, data) is data
+        with self._lock:
+            if name in self.objects:
+                return False
+            self.objects[name] = data
+            return True
 
     def _data(self, name: str) -> bytes:
         try:
@@ -196,62 +195,192 @@ class FaultyBackend(BackendWrapper):
         self._call("close")
 
 
-class Options(SimpleNamespace):
-    """Option values by attribute; one that was not given is an AttributeError that says so."""
+class SlowBackend(BackendWrapper):
+    """A backend whose calls take ``delay_s`` longer each."""
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"the test gave no option '{name}'")
+    def __init__(self, inner: Backend, delay_s: float = 0.01) -> None:
+        super().__init__(inner)
+        self._delay_s = delay_s
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        time.sleep(self._delay_s)
+        return super().list(prefix)
+
+    def put(self, name: str, source: Source, role: Role) -> None:
+        time.sleep(self._delay_s)
+        super().put(name, source, role)
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> BinaryIO:
+        time.sleep(self._delay_s)
+        return super().read(name, start, stop)
+
+    def delete(self, name: str) -> None:
+        time.sleep(self._delay_s)
+        super().delete(name)
+
+    def stat(self, name: str) -> ObjectInfo:
+        time.sleep(self._delay_s)
+        return super().stat(name)
+
+    def delete_many(self, names: Iterable[str]) -> None:
+        time.sleep(self._delay_s)
+        super().delete_many(names)
 
 
-class TestContext:
-    """A run's context (api.Context) for tests of plugins.
+class LateBackend(BackendWrapper):
+    """A backend whose listings show a change only after ``after`` more listings.
 
-    ``passwords`` are the answers to ``ask_password``, in turn, for which no variable is set; ``prompts`` records what
-    was asked. ``open`` answers ``open_backend``.
+    What is new is not listed yet, what is deleted is listed still; reading is up to date. ``late`` is the state of the
+    store: connections share it.
     """
 
-    __test__ = False  # not a test class, for all its name
+    loses = Capability.STAT
 
     def __init__(
-        self,
-        options: Mapping[str, Any] | None = None,
-        env: Mapping[str, str] | None = None,
-        passwords: Sequence[str] = (),
-        *,
-        hook: Any = None,
-        repository: Any = None,
-        open: Callable[[str], Backend] | None = None,
-        tempdir: str | os.PathLike[str] | None = None,
+        self, inner: Backend, after: int = 2, late: dict[str, tuple[int, ObjectInfo | None]] | None = None
     ) -> None:
-        self.options = Options(**(options or {}))
-        self.env: Mapping[str, str] = dict(env or {})
-        self.hook = hook
-        self.log = logging.getLogger("tarragon.test")
-        self.prompts: list[str] = []
-        self.repository: Repository = repository
-        self._passwords = list(passwords)
-        self._open = open
-        self._tempdir = tempdir
+        super().__init__(inner)
+        self._after, self._late = after, {} if late is None else late
 
-    def open_backend(self, url: str) -> Backend:
-        if self._open is None:
-            raise BadURL(f"the test opens no '{url}'")
-        return self._open(url)
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        shown = {info.name: info for info in super().list(prefix)}
+        for name, (left, before) in list(self._late.items()):
+            if left <= 0:
+                self._late.pop(name, None)
+                continue
+            self._late[name] = left - 1, before
+            shown.pop(name, None)
+            if before is not None and name.startswith(prefix):
+                shown[name] = before
+        return iter(list(shown.values()))
 
-    def ask_password(self, prompt: str, *, env: tuple[str, ...] = ()) -> Secret:
-        for name in env:
-            if name in self.env:
-                return Secret(self.env[name])
-        self.prompts.append(prompt)
-        if not self._passwords:
-            raise UserError(f"the test has no answer to '{prompt}'")
-        return Secret(self._passwords.pop(0))
+    def stat(self, name: str) -> ObjectInfo:
+        return Backend.stat(self, name)
 
-    @contextmanager
-    def temp_file(self, suffix: str = "") -> Iterator[Path]:
-        fd, name = tempfile.mkstemp(suffix, "testkit-", self._tempdir)
-        os.close(fd)
+    def put(self, name: str, source: Source, role: Role) -> None:
+        before = self._seen(name)
+        super().put(name, source, role)
+        self._late[name] = self._after, before
+
+    def put_new(self, name: str, source: Source, role: Role) -> bool:
+        before = self._seen(name)
+        done = super().put_new(name, source, role)
+        self._late[name] = self._after, before
+        return done
+
+    def delete(self, name: str) -> None:
+        before = self._seen(name)
+        super().delete(name)
+        self._late[name] = self._after, before
+
+    def delete_many(self, names: Iterable[str]) -> None:
+        for name in names:
+            before = self._seen(name)
+            super().delete_many([name])
+            self._late[name] = self._after, before
+
+    def rename(self, old: str, new: str) -> None:
+        befores = {name: self._seen(name) for name in (old, new)}
+        super().rename(old, new)
+        self._late |= {name: (self._after, before) for name, before in befores.items()}
+
+    def _seen(self, name: str) -> ObjectInfo | None:
+        """What a listing shows of an object now."""
+        if name in self._late:
+            return self._late[name][1]
         try:
-            yield Path(name)
-        finally:
-            Path(name).unlink(missing_ok=True)
+            return self.inner.stat(name)
+        except NotFound:
+            return None
+
+
+class ColdBackend(BackendWrapper):
+    """A backend that keeps volumes cold: they can be read once warm_up() has been asked ``asks`` times.
+
+    ``cold`` is the state of the store, how often each name must still be asked for: connections share it.
+    """
+
+    def __init__(self, inner: Backend, asks: int = 2, cold: dict[str, int] | None = None) -> None:
+        super().__init__(inner)
+        self.capabilities |= Capability.COLD
+        self._asks, self._cold = asks, {} if cold is None else cold
+
+    def put(self, name: str, source: Source, role: Role) -> None:
+        super().put(name, source, role)
+        self._cold[name] = self._asks if role is Role.VOLUME else 0
+
+    def rename(self, old: str, new: str) -> None:
+        super().rename(old, new)
+        self._cold[new] = self._cold.pop(old, 0)
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> BinaryIO:
+        self.inner.stat(name)
+        if self._cold.get(name, 0) > 0:
+            raise ColdObject(f"'{name}' is cold")
+        return super().read(name, start, stop)
+
+    def warm_up(self, names: Iterable[str]) -> frozenset[str]:
+        wanted = list(names)
+        for name in wanted:
+            self._cold[name] = max(0, self._cold.get(name, 0) - 1)
+        return frozenset(name for name in wanted if self._cold[name])
+
+
+class LyingBackend(BackendWrapper):
+    """A backend that does not do what it says.
+
+    ``lies``: "size" and "digest" tell wrong ones, "listing" leaves one object out, "ghost" lists one that is not
+    there, "put" stores nothing, "short" stores half, "data" reads other bytes, "delete" deletes nothing.
+    """
+
+    every = frozenset({"size", "digest", "listing", "ghost", "put", "short", "data", "delete"})
+
+    def __init__(self, inner: Backend, lies: Iterable[str] = every) -> None:
+        super().__init__(inner)
+        self.lies = frozenset(lies)
+        if unknown := self.lies - self.every:
+            raise ValueError(f"no such lies: {sorted(unknown)}")
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        shown = sorted(super().list(prefix), key=lambda info: info.name)
+        if "listing" in self.lies:
+            shown = shown[:-1]
+        if "ghost" in self.lies:
+            shown.append(ObjectInfo(f"{prefix}ghost", 1))
+        return iter([self._told(info) for info in shown])
+
+    def stat(self, name: str) -> ObjectInfo:
+        return self._told(super().stat(name))
+
+    def put(self, name: str, source: Source, role: Role) -> None:
+        if "put" in self.lies:
+            return
+        if "short" in self.lies:
+            with source.open() as stream:
+                data = stream.read()
+            source = BytesSource(data[: len(data) // 2])
+        super().put(name, source, role)
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> BinaryIO:
+        if "data" not in self.lies:
+            return super().read(name, start, stop)
+        with closing(super().read(name, start, stop)) as stream:
+            return io.BytesIO(bytes(reversed(stream.read())))
+
+    def delete(self, name: str) -> None:
+        if "delete" in self.lies:
+            self.inner.stat(name)
+        else:
+            super().delete(name)
+
+    def delete_many(self, names: Iterable[str]) -> None:
+        if "delete" not in self.lies:
+            super().delete_many(names)
+
+    def _told(self, info: ObjectInfo) -> ObjectInfo:
+        size, digest = info.size, info.digest
+        if "size" in self.lies and size is not None:
+            size += 1
+        if "digest" in self.lies and digest is not None:
+            digest = "sha1:" + "0" * 40
+        return ObjectInfo(info.name, size, info.modified, digest)

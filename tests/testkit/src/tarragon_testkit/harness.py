@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import io
 import random
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
 
 from tarragon.api import Backend, Capability, Role
 
 from .fakes import BytesSource
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Promise = TypeVar("Promise", bound=Callable[[Any], None])
 
@@ -29,6 +28,10 @@ NAMES = (
     "my.host-duplicity-full.20231114T221320Z.jsonstat.gz",
     "a_b=c,d ~!@#$%^&()[]{};'-tarragon.sums.20231114T221320Z.json.gz",
 )
+
+
+class NotAsked(Exception):
+    """This promise is not asked of this one; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,23 @@ class Harness:
     """A store under test, and the short words the checks are written in.
 
     ``open`` connects anew to the same store. ``settle_s``: how late a change may be seen. ``small``: bytes cost money.
-    ``many``: more objects than one page of a listing. What was put is deleted at close.
+    ``many``: more objects than one page of a listing. ``large``: more bytes than one part of an upload. ``secrets``:
+    what no message may hold. What was put is deleted at close.
     """
 
     def __init__(
-        self, open: Callable[[], Backend], *, settle_s: float = 0, small: bool = False, many: int = 1200
+        self,
+        open: Callable[[], Backend],
+        *,
+        settle_s: float = 0,
+        small: bool = False,
+        many: int = 1200,
+        large: int = 9 << 20,
+        secrets: Sequence[str] = (),
     ) -> None:
         self._open, self.settle_s, self.small, self.many = open, settle_s, small, many
+        self.large = min(large, 1 << 20) if small else large
+        self.secrets = tuple(secret for secret in secrets if secret)
         self._connections: list[Backend] = []
         self._made: set[str] = set()
         self._salt = random.randbytes(4).hex()
@@ -94,15 +107,24 @@ class Harness:
         self._made.add(name)
         return name
 
+    def own(self, name: str) -> str:
+        """``name`` behind a prefix of this test: on a store in use it must be nobody else's."""
+        return f"{self._salt}-{name}"
+
     def put(self, data: bytes, name: str = "", role: Role = Role.VOLUME, backend: Backend | None = None) -> str:
         """Store bytes; the name, a new one unless given."""
+        if Capability.READ_ONLY in self.backend.capabilities:
+            raise NotAsked("READ_ONLY is claimed")
         name = name or self.name()
         self._made.add(name)
         (backend or self.backend).put(name, BytesSource(data), role)
         return name
 
     def read(self, name: str, start: int = 0, stop: int | None = None, backend: Backend | None = None) -> bytes:
-        with closing((backend or self.backend).read(name, start, stop)) as stream:
+        backend = backend or self.backend
+        if Capability.COLD in backend.capabilities and not self.eventually(lambda: not backend.warm_up([name])):
+            raise NotAsked("it takes longer to warm up than it takes to settle")
+        with closing(backend.read(name, start, stop)) as stream:
             return drained(stream)
 
     def names(self, prefix: str = "", backend: Backend | None = None) -> set[str]:
@@ -131,6 +153,56 @@ def drained(stream: BinaryIO) -> bytes:
     while piece := stream.read(1 << 20):
         pieces.append(piece)
     return b"".join(pieces)
+
+
+class WatchedSource(BytesSource):
+    """A source that notes what is done with it. ``wipe()`` is what the core does after a put: the bytes are gone."""
+
+    def __init__(self, data: bytes, *, piece: int = 1 << 30) -> None:
+        super().__init__(data)
+        self.opened: list[BinaryIO] = []
+        self.spoilt = False
+        self._piece = piece
+        self._is_gone = False
+
+    def open(self) -> BinaryIO:
+        self._must_be_there()
+        self.opened.append(_Pieces(self.data, self._piece))
+        return self.opened[-1]
+
+    @contextmanager
+    def as_file(self) -> Iterator[Path]:
+        self._must_be_there()
+        with tempfile.TemporaryDirectory(prefix="testkit-") as folder:
+            path = Path(folder) / "source"
+            path.write_bytes(self.data)
+            yield path
+            self.spoilt = self.spoilt or not path.is_file() or path.read_bytes() != self.data
+
+    def wipe(self) -> None:
+        self._is_gone = True
+        for stream in self.opened:
+            stream.close()
+
+    def _must_be_there(self) -> None:
+        if self._is_gone:
+            raise OSError("the source is gone")
+
+
+class _Pieces(io.BytesIO):
+    """Gives at most ``piece`` bytes at a time when it is asked for a number of them, as a pipe does."""
+
+    def __init__(self, data: bytes, piece: int) -> None:
+        super().__init__(data)
+        self._piece = piece
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(size if size is None or size < 0 else min(size, self._piece))
+
+    read1 = read
+
+    def readinto(self, buffer: Any, /) -> int:
+        return super().readinto(memoryview(buffer)[: self._piece])
 
 
 class BrokenSource(BytesSource):

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .suite import BackendContract, open_url
+from .suite import BackendContract
+from .wiring import open_url
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tarragon.api import Backend
 
-    from .fakes import TestContext
+    from .context import TestContext
 
 
 class TestOwnStore(BackendContract):

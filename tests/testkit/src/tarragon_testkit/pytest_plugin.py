@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest import Parser
 
-for module in ("contract", "codec_contract", "executor_contract"):
+for module in ("objects", "conduct", "codec_contract", "executor_contract", "wrapper_contract", "stateful"):
     pytest.register_assert_rewrite(f"tarragon_testkit.{module}")
 
 

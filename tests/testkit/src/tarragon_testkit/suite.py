@@ -1,57 +1,45 @@
-"""The contracts as pytest classes: subclass one, name the thing, and every promise is a test."""
+"""The contracts of stores as pytest classes: subclass one, name the thing, and every promise is a test."""
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import pluggy
 import pytest
-from tarragon.api import Hooks, parse_url
+from tarragon.api import Secret, is_url, parse_url
 
-from .codec_contract import CIPHER, COMPRESSOR, CipherHarness, CompressorHarness
+from .context import TestContext, installed_schemes
 from .contract import BACKEND
-from .executor_contract import EXECUTOR, ExecutorHarness
-from .fakes import TestContext
-from .harness import Harness
+from .harness import Harness, NotAsked
+from .wiring import open_url, plugin_hook
+from .wrapper_contract import WRAPPER, WrapperHarness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tarragon.api import Backend, Cipher, Compressor, Executor
+    from tarragon.api import Backend
 
     from .harness import Check, Contract
 
-
-def plugin_hook(group: str, name: str) -> Any:
-    """The hooks of the one installed plugin that answers to ``name``."""
-    found = {point.value: point for point in entry_points(group=group, name=name)}
-    assert len(found) == 1, f"'{name}' of {group} must be one installed plugin's, not {sorted(found)}"
-    manager = pluggy.PluginManager("tarragon")
-    manager.add_hookspecs(Hooks)
-    manager.register(next(iter(found.values())).load())
-    return manager.hook
+_TELLING = ("PASS", "SECRET", "TOKEN", "KEY")
+DICT = "it_behaves_like_a_dict"
 
 
-def open_url(raw: str, context: TestContext) -> Backend:
-    """Connect as the core does: the driver of the scheme, then the wrappers from the inside to the outside."""
-    schemes, wrappers = (
-        {point.name for point in entry_points(group=f"tarragon.{kind}")} for kind in ("backend", "wrapper")
-    )
-    url = parse_url(raw, schemes, wrappers)
-    backend: Backend = plugin_hook("tarragon.backend", url.scheme).open_backend(url=url, context=context)
-    for prefix in reversed(url.wrappers):
-        hook = plugin_hook("tarragon.wrapper", prefix)
-        backend = hook.wrap_backend(prefix=prefix, inner=backend, url=url, context=context)
-    return backend
+def every(*contracts: Contract) -> pytest.MarkDecorator:
+    """Every check of these contracts, as a test of its name."""
+    checks = [check for contract in contracts for check in contract.checks]
+    return pytest.mark.parametrize("check", checks, ids=lambda check: check.name)
 
 
-def _every(contract: Contract) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("check", contract.checks, ids=lambda check: check.name)
+def run(check: Check, harness: Any) -> None:
+    """Run a check; what it does not ask of this one is skipped, with the reason."""
+    try:
+        check.run(harness)
+    except NotAsked as err:
+        pytest.skip(str(err))
 
 
-class _Suite:
+class Suite:
     """What all contracts share: options and environment of the run, and failures that are known."""
 
     options: ClassVar[dict[str, Any]] = {}
@@ -62,91 +50,110 @@ class _Suite:
 
     @pytest.fixture
     def context(self, tmp_path: Path) -> TestContext:
-        return TestContext(self.options, self.env, self.passwords, tempdir=tmp_path)
+        def open(url: str) -> Backend:
+            return open_url(url, context)
+
+        context = TestContext(self.options, self.env, self.passwords, tempdir=tmp_path, open=open)
+        return context
 
     @pytest.fixture(autouse=True)
-    def _known(self, request: pytest.FixtureRequest, check: Check) -> None:
-        if check.name in self.known_failures:
-            request.applymarker(pytest.mark.xfail(reason=self.known_failures[check.name], strict=True))
+    def _known(self, request: pytest.FixtureRequest) -> None:
+        check = request.node.callspec.params.get("check") if hasattr(request.node, "callspec") else None
+        name = check.name if check else getattr(request.function, "promise", "")
+        if name in self.known_failures:
+            request.applymarker(pytest.mark.xfail(reason=self.known_failures[name], strict=True))
 
 
-class BackendContract(_Suite):
+class BackendContract(Suite):
     """``url`` names a store that may be filled; ``{tmp}`` in it is a new folder. Or override ``connect``.
 
     ``settle_s``: how late a change may be seen. ``small``: bytes cost money. ``many``: more than a page of a listing.
+    ``large``: more bytes than one part of an upload. ``secrets``: what no message may hold, beside what stands as a
+    password in ``url``, ``env``, ``options`` and ``passwords``. ``examples``: how many sequences of calls are played
+    against a dict, 0 for none.
     """
 
     url: ClassVar[str] = ""
     settle_s: ClassVar[float] = 0
     small: ClassVar[bool] = False
     many: ClassVar[int] = 1200
+    large: ClassVar[int] = 9 << 20
+    secrets: ClassVar[tuple[str, ...]] = ()
+    examples: ClassVar[int] = 10
 
     def connect(self, tmp_path: Path, context: TestContext) -> Backend:
         """A new connection to the store of this test."""
         return open_url(self.url.replace("{tmp}", str(tmp_path)), context)
 
+    def known_secrets(self) -> list[str]:
+        """Every secret that this class was given."""
+        found = [*self.secrets, *self.passwords]
+        found += [value for name, value in self.env.items() if any(word in name.upper() for word in _TELLING)]
+        found += [value.reveal() for value in self.options.values() if isinstance(value, Secret)]
+        if is_url(self.url) and (password := parse_url(self.url, *installed_schemes()).password):
+            found.append(password.reveal())
+        return [secret for secret in found if secret]
+
     @pytest.fixture
     def harness(self, tmp_path: Path, context: TestContext) -> Iterator[Harness]:
         harness = Harness(
-            lambda: self.connect(tmp_path, context), settle_s=self.settle_s, small=self.small, many=self.many
+            lambda: self.connect(tmp_path, context),
+            settle_s=self.settle_s,
+            small=self.small,
+            many=self.many,
+            large=self.large,
+            secrets=self.known_secrets(),
         )
         yield harness
         harness.close()
 
-    @_every(BACKEND)
+    @every(BACKEND)
     def test_promise(self, check: Check, harness: Harness) -> None:
         if reason := check.skip_reason(harness.backend.capabilities):
             pytest.skip(reason)
-        check.run(harness)
+        run(check, harness)
+
+    def test_it_behaves_like_a_dict(self, harness: Harness) -> None:
+        if not self.examples:
+            pytest.skip("examples = 0")
+        from .stateful import behaves_like_a_dict  # hypothesis costs 300 ms
+
+        behaves_like_a_dict(harness, examples=self.examples)
+
+    test_it_behaves_like_a_dict.promise = DICT  # type: ignore[attr-defined]
 
 
-class CompressorContract(_Suite):
-    """``name`` is the compressor's."""
+class WrapperContract(BackendContract):
+    """``prefix`` is the wrapper's; it is put around the reference store. Or override ``wrap``.
 
-    name: ClassVar[str] = ""
-    level: ClassVar[int | None] = None
+    The promises of a backend hold around the reference store, and those of a wrapper beside them.
+    """
 
-    def compressor(self, context: TestContext) -> Compressor:
-        hook = plugin_hook("tarragon.compressor", self.name)
-        made: Compressor = hook.make_compressor(name=self.name, level=self.level, context=context)
-        return made
+    prefix: ClassVar[str] = ""
+    small = True
+    many = 30
 
-    @_every(COMPRESSOR)
-    def test_promise(self, check: Check, context: TestContext) -> None:
-        check.run(CompressorHarness(self.compressor(context)))
-
-
-class CipherContract(_Suite):
-    """``name`` is the cipher's; keys and passphrases come in ``options``, ``env`` and ``passwords``."""
-
-    name: ClassVar[str] = ""
-
-    def cipher(self, context: TestContext) -> Cipher:
-        made: Cipher = plugin_hook("tarragon.cipher", self.name).make_cipher(name=self.name, context=context)
-        return made
-
-    @_every(CIPHER)
-    def test_promise(self, check: Check, context: TestContext) -> None:
-        check.run(CipherHarness(self.cipher(context)))
-
-
-class ExecutorContract(_Suite):
-    """``name`` is the executor's; one that runs the work in submit() is not ``is_parallel``."""
-
-    name: ClassVar[str] = ""
-    is_parallel: ClassVar[bool] = True
-
-    def executor(self, width: int, context: TestContext) -> Executor:
-        hook = plugin_hook("tarragon.executor", self.name)
-        made: Executor = hook.make_executor(name=self.name, width=width, context=context)
-        return made
+    def wrap(self, inner: Backend, context: TestContext) -> Backend:
+        """The wrapper around ``inner``."""
+        raw = f"{self.prefix}+file:///nowhere"
+        url = parse_url(raw, {"file"}, {self.prefix})
+        hook = plugin_hook("tarragon.wrapper", self.prefix)
+        wrapped: Backend = hook.wrap_backend(prefix=self.prefix, inner=inner, url=url, context=context)
+        return wrapped
 
     @pytest.fixture
-    def harness(self, context: TestContext) -> Iterator[ExecutorHarness]:
-        harness = ExecutorHarness(lambda width: self.executor(width, context), is_parallel=self.is_parallel)
+    def harness(self, tmp_path: Path, context: TestContext) -> Iterator[WrapperHarness]:
+        harness = WrapperHarness(
+            lambda inner: self.wrap(inner, context),
+            settle_s=self.settle_s,
+            small=self.small,
+            many=self.many,
+            large=self.large,
+            secrets=self.known_secrets(),
+        )
         yield harness
         harness.close()
 
-    @_every(EXECUTOR)
-    def test_promise(self, check: Check, harness: ExecutorHarness) -> None:
-        check.run(harness)
+    @every(WRAPPER)
+    def test_wrapping(self, check: Check, harness: WrapperHarness) -> None:
+        run(check, harness)
