@@ -50,6 +50,11 @@ class Context(Protocol):
         ...
 
     @property
+    def url(self) -> BackendURL:
+        """The target of this run, as it was typed. Raises UserError when the command line has none."""
+        ...
+
+    @property
     def hook(self) -> Any:
         """pluggy's relay, by keyword: a plugin calls the hooks it owns."""
         ...

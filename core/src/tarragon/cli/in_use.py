@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tarragon.api.errors import AmbiguousOption, BadURL, PluginError, TarragonError
+from tarragon.api.options import Option
 from tarragon.api.url import is_url, scheme_of, split_scheme
 from tarragon.plugin import finder
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from logging import Logger
     from types import ModuleType
 
-    from tarragon.api.options import Option
     from tarragon.plugin.hub import Hub
 
     from .scan import Grammar
@@ -42,16 +42,20 @@ CHOICES = {
 ADDITIONS = {"--jsonstat": ("stats", "jsonstat"), "--progress": ("stats", "progress"), "--gio": ("wrapper", "gio")}
 #: Flags whose value is a plugin's name.
 NAMING = {"--stats": "stats", "--executor": "executor"}
+#: The core's own word beside the eleven: it must work however broken what is installed is.
+PLUGINS = "plugins"
 DEFAULTS = {"compressor": "gzip", "cipher": "gpg", "stats": "text"}
 
 
 class InUse:
-    """Plugins taken into use, and their options."""
+    """Plugins taken into use, and their options. ``core`` holds the flags that are the core's own."""
 
-    def __init__(self, hub: Hub, log: Logger) -> None:
+    def __init__(self, hub: Hub, log: Logger, core: Mapping[str, tuple[Option, str]] | None = None) -> None:
         self.hub = hub
         self._log = log
+        self._core = core or {}
         self._modules: dict[str, ModuleType] = {}
+        self._not_needed: dict[str, ModuleType] = {}
         self._asked_all = False
 
     def choose(self, words: Sequence[str], grammar: Grammar, *, commands: bool = True) -> None:
@@ -59,6 +63,8 @@ class InUse:
 
         A scheme or name that is not installed is no error here: it may be the value of an option.
         """
+        if commands and list(words[:1]) == [PLUGINS]:
+            return
         for kind, name in wanted(words, grammar):
             self._use(kind, name)
         for word in words:
@@ -67,7 +73,14 @@ class InUse:
             elif commands and not word.startswith("-") and word in finder.names("command"):
                 self._use("command", word)
         for name in sorted(finder.names("observer")):
-            self._use("observer", name)
+            try:
+                module = finder.load("observer", name, self._log)
+                _options_of(module)
+                self.hub.register(module)
+            except PluginError as err:  # nobody asked for it: a backup is more than its news
+                self._log.warning("observer '%s' is left out: %s", name, err)
+            else:
+                self._not_needed[module.__name__] = module
 
     def _use(self, kind: str, name: str) -> None:
         if name in finder.names(kind):
@@ -93,27 +106,57 @@ class InUse:
                 if kind == "filter" and f"--{name}" in self.options():
                     continue  # its module has been asked: a package of filters has one name for each option
                 try:
-                    module = finder.load(kind, name)
+                    module = finder.load(kind, name, self._log)
+                    _options_of(module)
                 except TarragonError as err:
                     self._log.warning("%s '%s' is left out: %s", kind, name, err)
                 else:
-                    self._modules.setdefault(module.__name__, module)
+                    self._not_needed[module.__name__] = module
 
     def options(self) -> Mapping[str, tuple[Option, str]]:
-        """Every flag and alias with its option and its package. Raises PluginError when two claim one flag."""
+        """Every flag and alias with its option and its package.
+
+        Raises PluginError when two plugins in use claim one flag, or one of the core's. Of those that nobody needs
+        (observers, and those that were only asked) the second is left out instead, and named.
+        """
         table: dict[str, tuple[Option, str]] = {}
-        for option, owner in self._contributed():
-            for flag in (option.flag, *option.aliases):
-                if flag in table and table[flag][1] != owner:
-                    raise PluginError(f"{table[flag][1]} and {owner} both claim {flag}", hint="uninstall one of them")
-                table[flag] = option, owner
+        for module in self._modules.values():
+            _add(table, module, self._core)
+        for name, module in list(self._not_needed.items()):
+            if name in self._modules:
+                continue
+            try:
+                table = _add(dict(table), module, self._core)
+            except PluginError as err:
+                self._log.warning("options of %s are left out: %s", name.partition(".")[0], err)
+                del self._not_needed[name]
         return table
 
-    def _contributed(self) -> Iterator[tuple[Option, str]]:
-        for name, module in self._modules.items():
-            owner = name.partition(".")[0].replace("_", "-")
-            for option in getattr(module, "options", tuple)():
-                yield option, owner
+
+Table = dict[str, tuple[Option, str]]
+
+
+def _add(table: Table, module: ModuleType, core: Mapping[str, tuple[Option, str]]) -> Table:
+    owner = module.__name__.partition(".")[0].replace("_", "-")
+    for option in _options_of(module):
+        for flag in (option.flag, *option.aliases):
+            other = core[flag][1] if flag in core else table[flag][1] if flag in table else owner
+            if other != owner:
+                raise PluginError(f"{other} and {owner} both claim {flag}", hint="uninstall one of them")
+            table[flag] = option, owner
+    return table
+
+
+def _options_of(module: ModuleType) -> list[Option]:
+    """The options that a module adds. Raises PluginError for whatever is wrong with them."""
+    try:
+        found = list(getattr(module, "options", tuple)())
+    except Exception as err:  # a plugin's code, run although maybe nobody uses the plugin
+        raise PluginError(f"plugin '{module.__name__}' cannot tell its options: {type(err).__name__}: {err}") from err
+    for option in found:
+        if not isinstance(option, Option) or not option.flag.startswith("--"):
+            raise PluginError(f"plugin '{module.__name__}' has an option that is none: {option!r:.60}")
+    return found
 
 
 def wanted(words: Sequence[str], grammar: Grammar) -> Iterator[tuple[str, str]]:

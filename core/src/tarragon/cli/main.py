@@ -75,8 +75,8 @@ def _run(words: list[str], log: RunLog, prog: str, compat: bool) -> int:
 
     env = dict(os.environ)
     log.hide(*(env.get(name) for name in SECRETS))
-    hub = Hub()
-    in_use = InUse(hub, log)
+    hub = Hub(log)
+    in_use = InUse(hub, log, CORE)
     in_use.choose(words, grammar_of(CORE), commands=prog != "duplicity")
     parsed = parse(words, in_use, env)
     if parsed.page:
@@ -96,6 +96,7 @@ def _settings(parsed: Parsed, log: RunLog, prog: str, compat: bool) -> Settings:
     from tarragon.plugin import finder
     from tarragon.settings import Options, Settings
 
+    from .in_use import PLUGINS
     from .parser import times_read
     from .words import read
 
@@ -103,7 +104,7 @@ def _settings(parsed: Parsed, log: RunLog, prog: str, compat: bool) -> Settings:
     given = parsed.values["current_time"]
     now = int(time.time()) if given is None else given
     parsed = times_read(parsed, now)
-    commands: frozenset[str] = frozenset() if prog == "duplicity" else finder.names("command")
+    commands: frozenset[str] = frozenset() if prog == "duplicity" else finder.names("command") | {PLUGINS}
     line = read(parsed.rest, now, commands=commands, separator=parsed.values["time_separator"])
     if line.notice:
         from .log import NOTICE

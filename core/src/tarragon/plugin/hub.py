@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
     from tarragon.api.hooks import Extension
 
+    from .trace import Tracer
+
 _log = logging.getLogger("tarragon.plugin")
+#: Set to 1: every hook call and every answer is logged.
+TRACE = "TARRAGON_TRACE_HOOKS"
 
 
 class Hub:
@@ -26,9 +31,16 @@ class Hub:
     Hooks *make* objects, once; hot paths call those objects, never a hook.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: logging.Logger | None = None) -> None:
+        self._log = log or _log
         self._plugins = pluggy.PluginManager("tarragon")
         self._plugins.add_hookspecs(Hooks)
+        self._tracer: Tracer | None = None
+        if os.environ.get(TRACE, "0") not in ("", "0"):
+            from .trace import Tracer  # only for those who look for a fault
+
+            self._tracer = Tracer(self._log)
+            self._plugins.add_hookcall_monitoring(self._tracer.asked, self._tracer.answered)
 
     @property
     def hook(self) -> Any:
@@ -37,12 +49,12 @@ class Hub:
 
     def use(self, kind: str, name: str) -> ModuleType:
         """Load the plugin that claims ``name`` and register it, unless it is in use already."""
-        module = finder.load(kind, name)
+        module = finder.load(kind, name, self._log)
         self.register(module)
         return module
 
-    def register(self, plugin: Any) -> None:
-        """Take a plugin module, or any object with hookimpls, into use.
+    def register(self, plugin: Any, *, alone: bool = False) -> None:
+        """Take a plugin module, or any object with hookimpls, into use; ``alone`` without the plugins that extend it.
 
         Raises PluginError when it implements a hook, or asks for an argument, that does not exist.
         """
@@ -51,22 +63,26 @@ class Hub:
             return
         try:
             self._plugins.register(plugin, name=name)
-            for extension in getattr(plugin, "more_hooks", tuple)():
-                self._extend(extension)
+            for extension in _extensions(plugin):
+                self._extend(extension, alone)
             self._plugins.check_pending()
-        except pluggy.PluginValidationError as err:
+        except (pluggy.PluginValidationError, PluginError) as err:
             self._plugins.unregister(name=name)
+            if isinstance(err, PluginError):
+                raise
             raise PluginError(f"plugin '{name}' does not fit this core: {err}") from err
+        if self._tracer:
+            self._tracer.took(name)
 
-    def _extend(self, extension: Extension) -> None:
+    def _extend(self, extension: Extension, alone: bool) -> None:
         """Take the hook specs of a plugin's own, and whoever implements them."""
         specs = f"{extension.specs.__module__}.{extension.specs.__qualname__}"
         if self._plugins.has_plugin(specs):
             return
         self._plugins.add_hookspecs(extension.specs)
         self._plugins.register(object(), name=specs)
-        for name in sorted(finder.names_in(extension.group)):
-            module = finder.load_from(extension.group, name)
+        for name in sorted(finder.names_in(extension.group)) if not alone else ():
+            module = finder.load_from(extension.group, name, self._log)
             if module is not None:
                 self.register(module)
 
@@ -89,7 +105,17 @@ class Hub:
         """
         for listener in getattr(self._plugins.hook, hook).get_hookimpls():
             wanted = {name: arguments[name] for name in listener.argnames}
+            if self._tracer:
+                self._tracer.told(hook, listener.plugin_name, arguments)
             try:
                 listener.function(**wanted)
             except Exception as err:  # noqa: BLE001 - a listener must never hurt a backup
-                _log.warning("plugin '%s' failed at %s: %s", listener.plugin_name, hook, err)
+                self._log.warning("plugin '%s' failed at %s: %s", listener.plugin_name, hook, err)
+
+
+def _extensions(plugin: Any) -> list[Extension]:
+    try:
+        return list(getattr(plugin, "more_hooks", tuple)())
+    except Exception as err:
+        name = getattr(plugin, "__name__", type(plugin).__name__)
+        raise PluginError(f"plugin '{name}' cannot tell its hooks: {type(err).__name__}: {err}") from err

@@ -75,6 +75,20 @@ def _close(context: Context, outcome: Outcome) -> None:
         context.close()
 
 
+def _plugins(context: Context, facts: dict[str, Any]) -> int:
+    """The core's own word beside the eleven: what is installed. 1 when something of it has a problem."""
+    from dataclasses import asdict
+
+    from tarragon.plugin.survey import survey, table
+
+    if context.settings.words:
+        raise UserError(f"'plugins' takes no words, but got '{context.settings.words[0]}'")
+    found = survey()
+    context.log.show(table(found))
+    facts["plugins"] = [asdict(each) for each in found]
+    return 1 if any(each.problems for each in found) else 0
+
+
 def _command(context: Context) -> int:
     """An action word of a plugin."""
     word = context.action
@@ -161,6 +175,7 @@ def _prune(context: Context, facts: dict[str, Any]) -> int:
 
 
 ACTIONS: Mapping[str, Callable[[Context, dict[str, Any]], int]] = {
+    "plugins": _plugins,
     "backup": _backup,
     "full": _backup,
     "incremental": _backup,
