@@ -42,7 +42,7 @@ def _scheme_is_here(request: pytest.FixtureRequest, program: Program) -> None:
     if case is None or not program.is_ours:
         return
     golden = case.params["golden"]
-    installed = entry_points(group="tarragon.backend").names
+    installed = entry_points(group="tarragon.backend").names | entry_points(group="tarragon.wrapper").names
     for scheme in golden.scheme.split("+"):
         if scheme not in installed:
             pytest.skip(f"{golden.name}: no package for '{scheme}' is installed")

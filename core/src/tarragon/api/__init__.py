@@ -1,6 +1,6 @@
 """What a plugin may import, and nothing else of the core."""
 
-from .backend import Backend, BackendWrapper, Capability, ObjectInfo, Role, Source
+from .backend import Backend, BackendWrapper, Capability, ObjectInfo, Role, Source, put_whole, puts_whole
 from .codec import Cipher, Compressor
 from .entry import BLK, CHR, DIR, FIFO, REG, SOCK, SYM, Entry, Filter, FilterMode, Verdict, order_key
 from .errors import (
@@ -121,6 +121,8 @@ __all__ = [
     "parse_url",
     "PermissionDenied",
     "PluginError",
+    "put_whole",
+    "puts_whole",
     "REG",
     "Repository",
     "RestoreTargetNotEmpty",

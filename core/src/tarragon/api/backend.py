@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, Flag, auto
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Protocol
 
-from .errors import NotFound, Unsupported
+from .errors import NotFound, TarragonError, Unsupported, WrongSize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -172,3 +174,30 @@ class BackendWrapper(Backend):
 
     def close(self) -> None:
         self.inner.close()
+
+
+def puts_whole(backend: Backend) -> bool:
+    """Whether ``put_whole`` shows readers all of an object or nothing of it."""
+    return bool((Capability.ATOMIC_PUT | Capability.RENAME) & backend.capabilities)
+
+
+def put_whole(backend: Backend, name: str, source: Source, role: Role, file_prefix: str = "") -> None:
+    """Store so that no reader meets a part of an object, where the backend can: for plugins that combine backends.
+
+    Where it must be, the object is put under a temporary name, its size is looked at, and it is renamed;
+    ``file_prefix`` is the option's value and begins that name. Raises WrongSize and what the backend raises.
+    """
+    if Capability.ATOMIC_PUT in backend.capabilities or Capability.RENAME not in backend.capabilities:
+        backend.put(name, source, role)
+        return
+    temporary = f"{file_prefix}tarragon.tmp-{os.urandom(4).hex()}"
+    try:
+        backend.put(temporary, source, role)
+        size = backend.stat(temporary).size
+        if size not in (None, source.size):
+            raise WrongSize(f"'{name}' has {size} bytes at the target, {source.size} were stored")
+        backend.rename(temporary, name)
+    except BaseException:
+        with suppress(TarragonError):
+            backend.delete(temporary)
+        raise

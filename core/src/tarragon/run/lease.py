@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from tarragon import clock
 from tarragon.api.backend import Capability, Role
-from tarragon.api.errors import BackendError, Locked, NotFound, TarragonError
+from tarragon.api.errors import BackendError, IntegrityError, Locked, NotFound, TarragonError
 from tarragon.store.source import FileSource
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class _Lease:
             with self._context.temp.file() as file:
                 fetched = self._context.store.fetch(self._name, file)
                 found = json.loads(fetched.file.read(_LARGEST))
-        except (NotFound, ValueError, RecursionError):
+        except (NotFound, IntegrityError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 

@@ -132,9 +132,12 @@ class Store:
     def fetch(self, name: str, into: BinaryIO, *, size: int | None = None, strong: bool = False) -> Fetched:
         """Copy the object into the file ``into``, from its start. Raises WrongSize when it is not ``size`` bytes long.
 
-        ``strong`` takes its SHA-256 instead of its SHA-1.
+        ``size`` is what a listing told, and counts for nothing where the driver claims no SIZES: a damaged object
+        that a wrapper mends on its way has another. ``strong`` takes its SHA-256 instead of its SHA-1.
         Never more than ``size`` bytes and a piece are taken. Raises NoTempSpace where ``into`` has no room.
         """
+        if Capability.SIZES not in self.capabilities:
+            size = None
         return self._run(
             f"fetch '{name}'", lambda backend: _fetch_once(backend, name, into, size, strong), (Transient, WrongSize)
         )

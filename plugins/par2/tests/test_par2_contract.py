@@ -1,0 +1,50 @@
+"""The promises of a backend, kept by what is wrapped: around a folder, and around stores that can do less."""
+
+import shutil
+
+import pytest
+from tarragon.api import Capability
+from tarragon_par2.backend import Par2Backend
+from tarragon_testkit import BackendContract, MemoryBackend
+
+pytestmark = pytest.mark.skipif(shutil.which("par2") is None, reason="the program par2 is not installed")
+
+OPTIONS = {"par2_options": (), "par2_redundancy": 10, "par2_volumes": 1, "file_prefix": ""}
+HIDDEN = "a name that ends in .par2 is a recovery file's, hidden as in duplicity"
+
+
+class TestPar2File(BackendContract):
+    url = "par2+file://{tmp}/not/yet/there"
+    options = OPTIONS
+    many = 12  # each costs a run of par2
+    known_failures = {
+        "names_that_duplicity_makes_come_back": HIDDEN,
+        "a_prefix_narrows_the_listing": HIDDEN,
+    }
+
+
+class _AroundMemory(BackendContract):
+    options = OPTIONS
+    many = 12
+    known_failures = TestPar2File.known_failures
+    inner = MemoryBackend.everything
+
+    @pytest.fixture(autouse=True)
+    def _objects(self):
+        self.objects = {}
+
+    def connect(self, tmp_path, context):
+        return Par2Backend(MemoryBackend(self.objects, self.inner), context)
+
+
+class TestPar2AroundAStoreThatRenames(_AroundMemory):
+    """As sftp: a put is seen half done, and made whole by a rename."""
+
+    inner = MemoryBackend.everything & ~Capability.ATOMIC_PUT
+
+
+class TestPar2AroundTheLeast(_AroundMemory):
+    inner = Capability.NONE
+
+
+del _AroundMemory
