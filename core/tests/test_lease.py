@@ -153,3 +153,25 @@ def test_a_dry_run_leaves_the_target_alone(client: Client, backend: MemoryBacken
     client.options.dry_run = True
     with client.writing():
         assert backend.objects == {}
+
+
+@pytest.mark.requirement("R43")
+def test_a_lease_that_ends_between_two_looks_costs_nobody_his(
+    client: Client, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder ends, and somebody else takes it, while a run that was refused looks who it was."""
+    backend.objects[NAME] = left()
+    real = MemoryBackend.read
+
+    def ending(self: MemoryBackend, name: str, start: int = 0, stop: int | None = None) -> Any:
+        monkeypatch.setattr(MemoryBackend, "read", real)
+        del self.objects[name]
+        try:
+            return self.read(name, start, stop)
+        finally:
+            self.objects[name] = left(process=8)
+
+    monkeypatch.setattr(MemoryBackend, "read", ending)
+    with pytest.raises(Locked, match="process 8"), client.writing():
+        pass
+    assert json.loads(backend.objects[NAME])["process"] == 8

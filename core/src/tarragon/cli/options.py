@@ -132,6 +132,13 @@ PLACES = (
 #: Choices of plugins, and what is ours.
 OURS = (
     Option(flag="--stats", metavar="name", action="append", help="statistics to make: text, jsonstat, progress, ..."),
+    Option(
+        flag="--lock-wait",
+        type=int,
+        metavar="seconds",
+        default=0,
+        help="wait so long for another run that writes to the same target; not given: fail at once",
+    ),
     _flag("--compat-exit", "end with duplicity's exit statuses"),
     *_secret("passphrase", "the passphrase"),
     *_secret("sign-passphrase", "the signing key's passphrase"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from tarragon.api.errors import TarragonError, UserError
@@ -170,7 +171,11 @@ def _prune(context: Context, facts: dict[str, Any]) -> int:
         "remove-all-but-n-full": prune.remove_all_but_n_full,
         "remove-all-inc-of-but-n-full": prune.remove_all_inc_of_but_n_full,
     }
-    work[context.action](context, _target(context))
+    target = _target(context)
+    # What is to be removed is looked for with the lock held: after waiting for it, an older look would be stale.
+    writes = context.action == "cleanup" or (context.options.force and not context.options.dry_run)
+    with target.writing() if writes else nullcontext():
+        work[context.action](context, target)
     return 0
 
 

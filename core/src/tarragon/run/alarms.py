@@ -357,7 +357,7 @@ class Watch:
         if self._memory is None or not self._memory.is_dirty or self._context.options.dry_run:
             return
         try:
-            with self._target.state.lock(purpose=self._context.action):
+            with self._target.state.lock(purpose=""):
                 self.memory.write(self._context.now)
         except Locked:
             return

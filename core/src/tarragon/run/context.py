@@ -44,6 +44,7 @@ class Context:
         self.log = log
         self.env: Mapping[str, str] = Environment(os.environ if env is None else env, settings.options, log)
         self.facts: dict[str, Any] = {}
+        self.waited_s = 0
 
     @cached_property
     def options(self) -> Options:
@@ -57,8 +58,8 @@ class Context:
 
     @property
     def now(self) -> int:
-        """The clock at the start of the run, in seconds."""
-        return self.settings.now
+        """The clock at the start of the run, in seconds; after waiting for another run: when that was over."""
+        return self.settings.now + self.waited_s
 
     @property
     def hook(self) -> Any:

@@ -14,18 +14,22 @@ import os
 import socket
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from tarragon import clock
 from tarragon.api.backend import Capability, Role
 from tarragon.api.errors import BackendError, IntegrityError, Locked, NotFound, TarragonError
+from tarragon.record import NOTICE
 from tarragon.store.source import FileSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tarragon.store.archive import Archive
+    from tarragon.store.state import State
 
     from .context import Context
 
@@ -34,6 +38,37 @@ LASTS, RENEWED = 6 * 3600, 3600
 #: An expiry farther ahead than clocks that differ explain was not written by us.
 _LONGEST = LASTS + 2 * 3600
 _LARGEST = 4096
+#: Longest pause between two looks at a lock that another run holds.
+PAUSE_S = 30.0
+
+
+@contextmanager
+def writing(context: Context, state: State, archive: Archive) -> Iterator[None]:
+    """Hold all that keeps other writers out: the state's lock, the cache's, and the lease.
+
+    Waits for another run as long as ``--lock-wait`` says; nothing may have been listed before, for it may be old by
+    then. Raises Locked, naming the holder.
+    """
+    started = time.monotonic()
+    pause_s = 0.5
+    while True:
+        with ExitStack() as locks:
+            try:
+                locks.enter_context(state.lock(purpose=context.action))
+                locks.enter_context(archive.lock())
+                locks.enter_context(held(context, state.folder))
+            except Locked as err:
+                left_s = started + context.options.lock_wait - time.monotonic()
+                if left_s <= 0:
+                    raise
+                if pause_s < 1:
+                    context.log.log(NOTICE, "%s: waiting for it for up to %d seconds", err, context.options.lock_wait)
+            else:
+                context.waited_s = int(time.monotonic() - started)
+                yield
+                return
+        time.sleep(min(left_s, pause_s))
+        pause_s = min(2 * pause_s, PAUSE_S)
 
 
 @contextmanager
@@ -71,8 +106,9 @@ class _Lease:
             return
         found = self._found()
         if found.get("token") != self._token:  # else a try of ours got through whose answer did not
-            self._must_be_over(found)
-            self._context.store.delete([self._name])
+            if not found.get("gone"):  # its holder has ended: what stands there by now may be another's
+                self._must_be_over(found)
+                self._context.store.delete([self._name])
             if not self._put(new=True):
                 raise Locked(f"another run was quicker: {_holder(self._found())} is writing to this repository")
         self._is_ours = True
@@ -129,12 +165,14 @@ class _Lease:
         }
 
     def _found(self) -> dict[str, Any]:
-        """The lease that stands there; empty for one that is gone, or is none."""
+        """The lease that stands there; empty for what is none, and one that is gone says so."""
         try:
             with self._context.temp.file() as file:
                 fetched = self._context.store.fetch(self._name, file)
                 found = json.loads(fetched.file.read(_LARGEST))
-        except (NotFound, IntegrityError, ValueError, RecursionError):
+        except NotFound:
+            return {"gone": True}
+        except (IntegrityError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 

@@ -1,7 +1,8 @@
 """remove-older-than, remove-all-but-n-full, remove-all-inc-of-but-n-full and cleanup (docs/cli.md § 2).
 
-Without ``--force`` they list and delete nothing. A set goes manifest first and volumes last, and before the sets that
-it depends on, so that a crash leaves whole sets and orphans that cleanup finds, never a set that lies (R51).
+Without ``--force`` they list and delete nothing; with it the lock must be held. A set goes manifest first and volumes
+last, and before the sets that it depends on, so that a crash leaves whole sets and orphans that cleanup finds, never a
+set that lies (R51).
 """
 
 from __future__ import annotations
@@ -74,26 +75,24 @@ def _remove(context: Context, target: Target, sets: Sequence[BackupSet]) -> None
         context.log.log(NOTICE, "found old backup sets at these times:\n%s\n(--force deletes them)", listed)
         return
     context.log.log(NOTICE, "deleting backup sets at these times:\n%s", listed)
-    with target.writing():
-        target.discard(sets)
+    target.discard(sets)
 
 
 def cleanup(context: Context, target: Target) -> None:
-    """Delete files that belong to no complete set. A set that can still be resumed here stays."""
-    with target.writing():
-        collection = target.collection
-        # What this client remembers as whole, and is not any more, is evidence.
-        broken = [each for each in collection.orphans + collection.incomplete if not each.partial]
-        going = [each for each in broken if each.is_whole or not target.watch.remembers(each)]
-        strays = [name.name for name in collection.strays if not target.watch.remembers(name)]
-        names = [name for each in going for name in each.names] + strays
-        if not names:
-            context.log.log(NOTICE, "no extraneous files found, nothing deleted")
-            return
-        listed = "\n".join(names)
-        if not context.options.force or context.options.dry_run:
-            context.log.log(NOTICE, "found files of no complete backup set:\n%s\n(--force deletes them)", listed)
-            return
-        context.log.log(NOTICE, "deleting files of no complete backup set:\n%s", listed)
-        target.discard(going)
-        context.store.delete(strays)
+    """Delete files of no complete set, with the lock held. A set that can still be resumed here stays."""
+    collection = target.collection
+    # What this client remembers as whole, and is not any more, is evidence.
+    broken = [each for each in collection.orphans + collection.incomplete if not each.partial]
+    going = [each for each in broken if each.is_whole or not target.watch.remembers(each)]
+    strays = [name.name for name in collection.strays if not target.watch.remembers(name)]
+    names = [name for each in going for name in each.names] + strays
+    if not names:
+        context.log.log(NOTICE, "no extraneous files found, nothing deleted")
+        return
+    listed = "\n".join(names)
+    if not context.options.force or context.options.dry_run:
+        context.log.log(NOTICE, "found files of no complete backup set:\n%s\n(--force deletes them)", listed)
+        return
+    context.log.log(NOTICE, "deleting files of no complete backup set:\n%s", listed)
+    target.discard(going)
+    context.store.delete(strays)

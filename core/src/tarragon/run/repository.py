@@ -392,9 +392,5 @@ class Target:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        with (
-            self.state.lock(purpose=self._context.action),
-            self.archive.lock(),
-            lease.held(self._context, self.state.folder),
-        ):
+        with lease.writing(self._context, self.state, self.archive):
             yield

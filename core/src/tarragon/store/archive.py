@@ -191,7 +191,7 @@ class Archive:
             except (BlockingIOError, PermissionError) as err:
                 raise Locked(
                     f"another run{_holder(fd)} is using '{self.folder}'",
-                    hint="wait for it to end, or choose another --name",
+                    hint="--lock-wait SECONDS waits for it to end; another --name is another cache",
                 ) from err
 
     def _holds(self, fd: int) -> bool:

@@ -10,7 +10,8 @@ import fcntl
 import hashlib
 import json
 import os
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,24 +59,28 @@ class State:
 
     @contextmanager
     def lock(self, *, purpose: str) -> Iterator[None]:
-        """Hold the kernel lock of one writer, which dies with its owner. Raises Locked, saying who holds it."""
+        """Hold the kernel lock of one writer, which dies with its owner. Raises Locked, saying who holds it.
+
+        Without a ``purpose`` it is held for a moment only, and others wait for that.
+        """
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             fd = os.open("lock", flags, 0o600, dir_fd=self._fd)
         except OSError as err:
             raise _refused(self.folder / "lock", err) from err
         try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as err:
-                holder = os.pread(fd, 200, 0).decode("utf-8", "replace").strip() or "another run"
-                raise Locked(f"{holder} is writing to this repository", hint="wait for it to end, or stop it") from err
+            _take(fd)
             try:
                 os.ftruncate(fd, 0)
-                os.pwrite(fd, f"process {os.getpid()} ({purpose})\n".encode(), 0)
+                if purpose:
+                    os.pwrite(fd, f"process {os.getpid()} ({purpose})\n".encode(), 0)
             except OSError as err:
                 raise _refused(self.folder / "lock", err) from err
-            yield
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    os.ftruncate(fd, 0)  # nobody is named who holds it no more
         finally:
             os.close(fd)
 
@@ -178,6 +183,21 @@ class Ledger:
             raise UserError(
                 f"'{self._path}' was written by a newer Tarragon", hint="pip install --upgrade tarragon-core"
             )
+
+
+def _take(fd: int) -> None:
+    """Lock a file, unless somebody who has written himself into it holds it. Raises Locked."""
+    holder = "another run"
+    for _ in range(200):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if named := os.pread(fd, 200, 0).decode("utf-8", "replace").strip():
+                holder = named
+                break
+            time.sleep(0.01)  # it is about to, or holds it for a moment only
+    raise Locked(f"{holder} is writing to this repository", hint="--lock-wait SECONDS waits for it to end")
 
 
 def _line(record: Mapping[str, Any]) -> bytes:
