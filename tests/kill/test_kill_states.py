@@ -17,7 +17,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # the harness is plain modules
 
 import preload
-from programs import GOLDEN, Household, Program, judged, ownership
+from programs import GOLDEN, Answer, Household, Program, judged, ownership
 from stage import FIRST_TIME, Stage, Stored
 
 pytestmark = [
@@ -51,26 +51,82 @@ def must_hold(stage: Stage) -> None:
 # -- states that duplicity left ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("R46")
-@pytest.mark.parametrize("case", ["interrupted-full", "interrupted-inc"])
-def test_what_duplicity_left_is_brought_to_an_end(case: str, home: Household, ours: Program, real: Program) -> None:
-    place = home.folder / "golden"
-    place.mkdir()
-    shutil.copytree(GOLDEN / case / "repo", place / "repo")
-    shutil.copytree(GOLDEN / case / "archive", place / "archive" / "golden")
-    subprocess.run(["tar", "-xpf", GOLDEN / case / "source.tar", "-C", place], check=True)
-    options = ("--no-encryption", "--archive-dir", place / "archive", "--name", "golden")
-    clock = ("--allow-source-mismatch", "--current-time", "1700000999")
-    answer = home.run(ours, "backup", *options, *clock, "src", f"file://{place / 'repo'}", cwd=place)
-    assert answer.status == 0, answer
-    for program in (real, ours):
-        fresh = ("--no-encryption", "--archive-dir", place / f"archive-{program.letter}")
-        out = place / f"out-{program.letter}"
-        owner = () if ownership() == () else ("--no-restore-ownership",)
-        answer = home.run(program, "restore", *fresh, *owner, f"file://{place / 'repo'}", out, cwd=place)
+class Golden:
+    """An interrupted repository that duplicity left, in a place of its own, and who goes on with it."""
+
+    def __init__(self, case: str, home: Household, ours: Program) -> None:
+        self.case, self.home, self.ours, self.now = GOLDEN / case, home, ours, 1700000999
+        self.place = home.folder / "golden"
+        self.place.mkdir()
+        self.repo, self.source = self.place / "repo", self.place / "src"
+        shutil.copytree(self.case / "repo", self.repo)
+        shutil.copytree(self.case / "archive", self.place / "archive" / "golden")
+        subprocess.run(["tar", "-xpf", self.case / "source.tar", "-C", self.place], check=True)
+
+    def back_up(self) -> Answer:
+        self.now += 1
+        cache = ("--archive-dir", self.place / "archive", "--name", "golden")
+        clock = ("--no-encryption", "--allow-source-mismatch", "--current-time", str(self.now))
+        answer = self.home.run(self.ours, "backup", *cache, *clock, "src", f"file://{self.repo}", cwd=self.place)
         assert answer.status == 0, answer
-        equal, difference = judged(GOLDEN / case / "expected" / "resumed.tsv", out, *ownership())
-        assert equal, difference
+        return answer
+
+    def must_be(self, wanted: Path, *programs: Program) -> None:
+        for program in programs:
+            out = self.place / f"out-{program.letter}"
+            shutil.rmtree(out, ignore_errors=True)
+            fresh = ("--no-encryption", "--archive-dir", self.place / f"archive-{program.letter}")
+            owner = () if ownership() == () else ("--no-restore-ownership",)
+            answer = self.home.run(program, "restore", *fresh, *owner, f"file://{self.repo}", out, cwd=self.place)
+            assert answer.status == 0, answer
+            equal, difference = judged(*ownership(), wanted, out)
+            assert equal, difference
+
+
+@pytest.mark.requirement("R46")
+@pytest.mark.parametrize(("case", "cut"), [("interrupted-full", "dir/e"), ("interrupted-inc", "c-exact")])
+def test_what_duplicity_left_is_gone_on_with(
+    case: str, cut: str, home: Household, ours: Program, real: Program
+) -> None:
+    golden = Golden(case, home, ours)
+    left = {path: path.read_bytes() for path in golden.repo.iterdir()}
+    answer = golden.back_up()
+    assert "going on with" in answer.text, answer
+    assert left == {path: path.read_bytes() for path in left}, "what was stored is kept"
+    golden.must_be(golden.case / "expected" / "resumed.tsv", real, ours)
+    path = golden.source / cut
+    path.write_bytes(b"before" + path.read_bytes()[:-10] + b"behind")  # its signature speaks of what volumes hold
+    golden.back_up()
+    golden.must_be(golden.source, real, ours)
+
+
+@pytest.mark.requirement("R46")
+@pytest.mark.parametrize("change", ["first byte", "byte before the cut", "mode", "time", "shorter", "gone", "a link"])
+@pytest.mark.parametrize(("case", "cut"), [("interrupted-full", "dir/e"), ("interrupted-inc", "c-exact")])
+def test_a_file_that_has_changed_since_it_was_cut_off_is_not_gone_on_with(
+    case: str, cut: str, change: str, home: Household, ours: Program
+) -> None:
+    golden = Golden(case, home, ours)
+    path = golden.source / cut
+    st, data = path.stat(), bytearray(path.read_bytes())
+    place = 0 if change == "first byte" else 65000
+    data[place] ^= 1
+    if change in ("gone", "a link"):
+        path.unlink()
+    if change == "a link":
+        path.symlink_to("b-small")
+    elif change == "mode":
+        path.chmod(0o600 if st.st_mode & 0o077 else 0o644)
+    elif change == "shorter":
+        path.write_bytes(path.read_bytes()[:65000])
+    elif change not in ("gone", "time"):
+        path.write_bytes(data)
+    if path.exists() and not path.is_symlink():
+        os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns + (10**9 if change == "time" else 0)))
+    answer = golden.back_up()
+    assert "going on with" not in answer.text, answer
+    assert "is not gone on with" in answer.text, answer
+    golden.must_be(golden.source, ours)
 
 
 @pytest.mark.requirement("R46")

@@ -44,6 +44,7 @@ class StoredVolume:
     sha256: str = ""
     number: int = 0
     seconds: float = 0.0
+    digest: str = ""  # what the far side made of it ("sha1:…", "md5:…"), "" where it makes none
 
 
 @dataclass(frozen=True, slots=True)

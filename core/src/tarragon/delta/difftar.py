@@ -108,7 +108,9 @@ class Patch(NamedTuple):
     reason: str = ""
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
+    """One member: an entry, or with ``split`` a part of its content."""
+
     what: str
     split: bool
     entry: Entry
@@ -141,7 +143,7 @@ class _Decoder:
         self._void = b""  # order key up to which entries are told as lost
         self._volume: OpenVolume | None = None
         self._reader = tar.Reader(io.BytesIO())
-        self._part: _Part | None = None
+        self._part: Part | None = None
         self._lost: OpenVolume | None = None
         self._key: bytes | None = None  # order key of the newest patch given
         self._at = b""  # path of the newest member, at the start of a volume the first that it should hold
@@ -181,7 +183,7 @@ class _Decoder:
         self._lost = None
         self._advance()
 
-    def _data(self, part: _Part) -> Iterator[bytes]:
+    def _data(self, part: Part) -> Iterator[bytes]:
         path = part.entry.path
         while True:
             try:
@@ -223,7 +225,7 @@ class _Decoder:
                 self._volume = None
                 continue
             try:
-                self._part = _part_of(member)
+                self._part = part_of(member)
             except Malformed as err:  # the tar is sound, this one entry is not
                 self._refused(str(err))
                 continue
@@ -237,7 +239,8 @@ class _Decoder:
         self._volume = None
 
 
-def _part_of(member: tar.Member) -> _Part:
+def part_of(member: tar.Member) -> Part:
+    """What a member of a volume is. Raises Malformed for one that nobody may apply."""
     prefix, slash, name = member.name.partition(b"/")
     split = prefix.startswith(_MULTIVOL)
     what = prefix.removeprefix(_MULTIVOL).decode("ascii", "replace")
@@ -255,4 +258,4 @@ def _part_of(member: tar.Member) -> _Part:
         path, member.kind, member.mode, member.uid, member.gid, member.uname, member.gname, member.mtime, member.size,
         target, member.device,
     )  # fmt: skip
-    return _Part(what, split, entry)
+    return Part(what, split, entry)

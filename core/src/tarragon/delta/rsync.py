@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     #: A stored signature that deltas are made against.
     Old: TypeAlias = Signature
+    #: A signature that is being made.
+    Signing: TypeAlias = Signer
 
 #: Bytes of a strong sum in every signature that duplicity has ever written (docs/format.md § 5.1).
 STRONG_LEN = 8

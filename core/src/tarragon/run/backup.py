@@ -207,9 +207,9 @@ class _Run:
         builder = Builder(
             self._source, context.sealer, context.temp, options.volsize * MIB, options.max_blocksize, options.copy_links
         )
-        begun: dict[bytes, int] = {}
+        begun: dict[bytes, plan.Range] = {}
         if self._broken is not None:
-            begun = {part.entry.path: part.range.ordinal + 1 for part in self._broken.point.ranges}
+            begun = {part.entry.path: part.range for part in self._broken.point.ranges}
             changes = resume.beyond(changes, self._broken.point)
         volsize = options.volsize * MIB
         jobs = plan.jobs(changes, volsize, context.sealer.ratio, options.max_blocksize, self._readable, begun)

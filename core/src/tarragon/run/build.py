@@ -86,7 +86,7 @@ class _Again(Exception):
         self.problem = problem
 
 
-def _stand(fd: int) -> Stand:
+def stand_of(fd: int) -> Stand:
     """How a file stands now; ``fd`` is -1 when it could not be opened."""
     if fd < 0:
         return Stand(-1, 0, 0)
@@ -246,13 +246,13 @@ class _Attempt:
         """A file that fits one entry: read whole before anything is written, so that a second reading costs nothing."""
         settled = True
         try:
-            before = _stand(fd)
+            before = stand_of(fd)
             data = _read_all(fd, min(before.size, PART))  # it may have grown to any size by now
-            if _stand(fd) != before or len(data) != before.size:
+            if stand_of(fd) != before or len(data) != before.size:
                 entry = entry_of(entry.path, os.fstat(fd), self._owners)  # before it is read: never newer than its data
-                before = _stand(fd)
+                before = stand_of(fd)
                 data = _read_all(fd, min(before.size, PART - 1))
-                settled = _stand(fd) == before and len(data) == before.size
+                settled = stand_of(fd) == before and len(data) == before.size
         except OSError as err:
             self._problem("unreadable", entry.path, err.strerror or str(err))
             return
@@ -275,7 +275,7 @@ class _Attempt:
         return rsync.signature_of(signature)
 
     def _large(self, fd: int, entry: Entry, change: Change) -> Iterator[Block]:
-        before = _stand(fd)
+        before = stand_of(fd)
         block_len = rsync.block_length(before.size, self._builder.max_blocksize)
         reading = Reading(fd, 0, before.size, pad=False)
         encoder = Encoder(self._old(change) if change.signature is not None else None, block_len)
@@ -283,27 +283,31 @@ class _Attempt:
             yield from difftar.data_blocks(encoder.what, entry, encoder.encode(reading))
         except OSError as err:
             raise _Again(entry.path, Problem("unreadable", entry.path, err.strerror or str(err))) from err
-        settled = _stand(fd) == before and not reading.short
+        settled = stand_of(fd) == before and not reading.short
         if not settled and entry.path not in self._reread:
             raise _Again(entry.path, None)
         self._stored(entry, encoder.signature, encoder.what, encoder.written, settled=settled)
 
     def _range(self, fd: int, entry: Entry, change: Change, part: Range) -> Iterator[Block]:
         """One range of a large file; NULs where it cannot be read, because other ranges are stored already."""
-        before = _stand(fd)
+        before = stand_of(fd)
         reading = Reading(fd, part.start, part.stop, pad=True)
         old = self._old(change) if change.signature is not None else None
         first = part.ordinal == 0
-        encoder = Encoder(old, part.block_len, first=first, last=part.last, offset=part.start)
+        tail = bytes.fromhex(part.tail)
+        encoder = Encoder(
+            old, part.block_len, first=first, last=part.last, offset=part.start, owed=part.owed, tail=tail
+        )
         length = part.stop - part.start if not part.last else part.start // max(1, part.ordinal)
         # A delta is as long as it comes out: room for twice the range keeps the numbers rising (§ 3.3).
         number = (part.start // PART if encoder.what == SNAPSHOT else part.ordinal * (2 * length // PART + 2)) + 1
         yield from difftar.data_blocks(
             encoder.what, entry, encoder.encode(reading), first_part=number, first=first, last=part.last
         )
-        after = _stand(-1 if reading.short else fd)  # what was made up never agrees with other ranges
+        after = stand_of(-1 if reading.short else fd)  # what was made up never agrees with other ranges
+        done = part._replace(owed=-1, tail="")
         self._built.range = RangeBuilt(
-            entry, part, before, after, encoder.signature, encoder.written, CHANGED if old else NEW
+            entry, done, before, after, encoder.signature, encoder.written, CHANGED if old else NEW
         )
 
     def _stored(self, entry: Entry, signature: bytes, what: str, written: int, *, settled: bool) -> None:

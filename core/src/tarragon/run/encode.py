@@ -50,14 +50,28 @@ class Encoder:
     """Content → what is stored of it (itself, or a delta), and its signature, in one pass."""
 
     def __init__(
-        self, old: rsync.Old | None, block_len: int, *, first: bool = True, last: bool = True, offset: int = 0
+        self,
+        old: rsync.Old | None,
+        block_len: int,
+        *,
+        first: bool = True,
+        last: bool = True,
+        offset: int = 0,
+        owed: int = -1,
+        tail: bytes = b"",
     ) -> None:
+        """``owed`` ≥ 0: the delta so far ends in a literal that lacks so many bytes; the rest becomes literals too.
+
+        ``tail`` are the bytes before ``offset`` since the last block of the signature.
+        """
         self.what = SNAPSHOT if old is None else DIFF
         self.written = 0
         self._signature: list[bytes] = []
         self._delta = None
-        if old is None:
+        self._owed, self._ends = owed, last
+        if old is None or owed >= 0:
             self._signer = rsync.signer(block_len, header=first)
+            self._signature.append(self._signer.update(tail))
         else:
             self._delta = rsync.delta(old, block_len, first=first, last=last, offset=offset)
 
@@ -71,9 +85,12 @@ class Encoder:
         if self._delta is None:
             for data in content:
                 self._signature.append(self._signer.update(data))
-                self.written += len(data)
-                yield data
+                stored = data if self.what == SNAPSHOT else self._literal(data)
+                self.written += len(stored)
+                yield stored
             self._signature.append(self._signer.finish())
+            if self.what == DIFF and self._ends:
+                yield b"\0"
             return
         for data in content:
             stored = self._delta.update(data)
@@ -84,3 +101,9 @@ class Encoder:
         self._signature.append(self._delta.signature)
         self.written += len(stored)
         yield stored
+
+    def _literal(self, data: bytes) -> bytes:
+        """Content as a delta says it: what the last command lacks, then a command of its own (docs/format.md § 5.3)."""
+        owed, rest = data[: self._owed], data[self._owed :]
+        self._owed -= len(owed)
+        return owed + (b"\x43" + len(rest).to_bytes(4, "big") + rest if rest else b"")

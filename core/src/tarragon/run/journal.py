@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
 
 class Kept(NamedTuple):
-    """A volume that the journal names."""
+    """A volume that the journal names; ``digest`` is what the far side made of it, where it makes one."""
 
     number: int
     name: str
     size: int
     sha1: str
     sha256: str = ""
+    digest: str = ""
 
 
 class Point(NamedTuple):
@@ -110,7 +111,7 @@ class Journal:
     ) -> None:
         """Make both files durable, then write down a point."""
         self._parts.sync()
-        kept = tuple(Kept(volume.number, volume.name, volume.size, volume.sha1, volume.sha256) for volume in volumes)
+        kept = tuple(Kept(each.number, each.name, each.size, each.sha1, each.sha256, each.digest) for each in volumes)
         self.again(kept, Point(kept, last, manifest, signatures, tuple(ranges), problems))
 
     def again(self, volumes: Sequence[Kept], point: Point) -> None:

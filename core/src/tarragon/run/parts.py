@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from tarragon import tar
+from tarragon.api.entry import order_key
 from tarragon.api.errors import Malformed
 from tarragon.delta import sigtar
 from tarragon.volume import manifest
@@ -30,8 +31,23 @@ class Unusable(Exception):
     """Why a broken set cannot be gone on with."""
 
 
-def points_of(archive: Archive, names: Names, partial: BackupSet) -> list[Point]:
-    """The points of a set that was broken off. Raises Unusable."""
+class Cut(NamedTuple):
+    """A file of which the last volumes hold the beginning only.
+
+    ``volumes`` are those behind the last point, which ends with the entry ``after``. Signatures go up to the entry
+    ``before`` the file. None stands for no entry.
+    """
+
+    path: bytes
+    volumes: tuple[Kept, ...]
+    manifest: tuple[int, str]
+    signatures: tuple[int, str]
+    before: bytes | None
+    after: bytes | None
+
+
+def points_of(archive: Archive, names: Names, partial: BackupSet) -> tuple[list[Point], Cut | None]:
+    """The points of a set that was broken off, and the file that it broke off in. Raises Unusable."""
     first = archive.open(names.manifest(partial.of) + ".part")
     second = archive.open(names.signatures(partial.of) + ".part")
     if first is None or second is None:
@@ -43,20 +59,25 @@ def points_of(archive: Archive, names: Names, partial: BackupSet) -> list[Point]
         except Malformed as err:
             raise Unusable(f"its manifest cannot be read: {err}") from err
         blocks = list(_blocks(data, found))
-        ends = _ends(second, {record.last for record, _ in blocks})
+        last = blocks[-1][0].last if blocks else b""
+        ends, before, signatures = _ends(second, {record.last for record, _ in blocks}, last)
     points: list[Point] = []
     waiting: list[Kept] = []
+    cut = None
     for place, (record, size) in enumerate(blocks):
         info = partial.volumes.get(record.number)
         if info is None or record.sha1 is None or info.size is None:
             break
         waiting.append(Kept(record.number, info.name, info.size, record.sha1))
         goes_on = place + 1 < len(blocks) and blocks[place + 1][0].first == record.last
+        mark = (size, hashlib.sha256(data[:size]).hexdigest())
         if record.last_part is None and not goes_on and record.last in ends:
-            mark = (size, hashlib.sha256(data[:size]).hexdigest())
             points.append(Point(tuple(waiting), record.last, mark, ends[record.last]))
             waiting = []
-    return points
+        elif record.last_part is not None and place + 1 == len(blocks):
+            after = points[-1].last if points else None
+            cut = Cut(record.last, tuple(waiting), mark, signatures, before, after)
+    return points, cut
 
 
 def origin_of(archive: Archive, names: Names, partial: BackupSet) -> tuple[bytes, bytes]:
@@ -124,17 +145,24 @@ class _Counted:
         return self.size, self._hash.hexdigest()
 
 
-def _ends(stream: BinaryIO, wanted: set[bytes]) -> dict[bytes, tuple[int, str]]:
-    """Where the members of these paths end in a sigtar that may be cut anywhere."""
+def _ends(
+    stream: BinaryIO, wanted: set[bytes], last: bytes
+) -> tuple[dict[bytes, tuple[int, str]], bytes | None, tuple[int, str]]:
+    """Where the members of these paths end in a sigtar that may be cut anywhere; and the newest one before ``last``,
+    with its end.
+    """
     counted = _Counted(stream)
     reader = tar.Reader(counted)  # type: ignore[arg-type]
-    ends = {}
+    ends: dict[bytes, tuple[int, str]] = {}
+    before, mark = None, counted.mark()
     try:
         while (member := reader.next()) is not None:
             reader.skip()
             path = sigtar.path_of(member)
             if path in wanted:
                 ends[path] = counted.mark()
+            if order_key(path) < order_key(last):
+                before, mark = path, counted.mark()
     except Malformed:
         pass  # cut off: what was whole before stands
-    return ends
+    return ends, before, mark

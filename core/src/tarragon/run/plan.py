@@ -28,7 +28,8 @@ OVERHEAD = 1024
 class Range(NamedTuple):
     """A part of a large file: bytes ``start`` to before ``stop``; the last one goes on to the file's end.
 
-    ``block_len`` is that of the whole file's signature; ranges begin at multiples of it and of a part.
+    ``block_len`` is that of the whole file's signature; ranges begin at multiples of it and of a part, but for one
+    behind a file that was cut off without a journal: ``owed`` and ``tail`` are what that one left (run/encode.py).
     """
 
     ordinal: int
@@ -36,6 +37,8 @@ class Range(NamedTuple):
     stop: int
     last: bool
     block_len: int
+    owed: int = -1
+    tail: str = ""
 
 
 class Item(NamedTuple):
@@ -58,12 +61,12 @@ def jobs(
     ratio: float,
     max_blocksize: int,
     readable: Callable[[bytes], bool] = lambda path: True,
-    begun: Mapping[bytes, int] = MappingProxyType({}),
+    begun: Mapping[bytes, Range] = MappingProxyType({}),
 ) -> Iterator[Job]:
     """Group changes into jobs; a file larger than one and a half volumes is cut into ranges, a job each.
 
-    Such a file is asked for with ``readable`` first: what one range stores no other can take back. ``begun`` says of
-    which file so many ranges are stored already. There is at least one job, so that an empty set has its empty volume
+    Such a file is asked for with ``readable`` first: what one range stores no other can take back. ``begun`` are the
+    last ranges of files that are stored in part. There is at least one job, so that an empty set has its empty volume
     (docs/format.md § 2.3).
     """
     target = max(PART, int((volsize - RESERVE) / ratio))
@@ -79,13 +82,12 @@ def jobs(
         if items and (cost + size > target * 1.5 or cost >= target or len(items) >= MOST_CHANGES):
             yield Job(tuple(items), tuple(kept))
             items, kept, cost, made = [], [], 0, True
-        if size > target * 1.5:
+        after = begun.get(change.entry.path)
+        if size > target * 1.5 or after is not None:
             if not readable(change.entry.path):
                 kept.append(Kept(change.entry.path, "no permission"))
                 continue
-            for part in ranges(change.entry.size, target, max_blocksize):
-                if part.ordinal < begun.get(change.entry.path, 0):
-                    continue
+            for part in ranges(change.entry.size, target, max_blocksize, after):
                 yield Job((Item(change, part),), tuple(kept))
                 kept, made = [], True
             continue
@@ -100,18 +102,16 @@ def _cost(change: Change) -> int:
     return OVERHEAD + (change.entry.size if has_data else 0)
 
 
-def ranges(size: int, target: int, max_blocksize: int) -> Iterator[Range]:
-    """Cut a file of ``size`` bytes into equal ranges of about ``target`` bytes."""
-    block_len = rsync.block_length(size, max_blocksize)
+def ranges(size: int, target: int, max_blocksize: int, after: Range | None = None) -> Iterator[Range]:
+    """Cut a file of ``size`` bytes, or what is ``after`` a range, into equal ranges of about ``target`` bytes."""
+    block_len = after.block_len if after is not None else rsync.block_length(size, max_blocksize)
     step = math.lcm(PART, block_len)
     count = max(1, round(size / target))
     length = -(-size // count)
     length = max(step, -(-length // step) * step)
-    ordinal = start = 0
-    while True:
-        stop = start + length
-        last = stop >= size
-        yield Range(ordinal, start, size if last else stop, last, block_len)
-        if last:
-            return
-        ordinal, start = ordinal + 1, stop
+    before = after if after is not None else Range(-1, 0, 0, False, block_len)
+    while not before.last:
+        stop = (before.stop // length + 1) * length
+        ordinal, last = before.ordinal + 1, stop >= size
+        yield Range(ordinal, before.stop, size if last else stop, last, block_len, before.owed, before.tail)
+        before = Range(ordinal, before.stop, stop, last, block_len)

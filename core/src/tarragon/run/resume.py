@@ -12,6 +12,7 @@ import io
 import os
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
+from tarragon.api.backend import Capability
 from tarragon.api.entry import DIR, REG, order_key
 from tarragon.api.errors import TarragonError
 from tarragon.api.events import CHANGED, DELETED, NEW, FileSeen
@@ -19,14 +20,15 @@ from tarragon.delta import compare, sigtar
 from tarragon.delta.compare import Change
 from tarragon.record import NOTICE
 
-from . import commit, journal
+from . import commit, cut_file, journal
 from .build import Stand
 from .journal import Head, Kept, Point
-from .parts import Unusable, are_whole, origin_of, points_of
+from .parts import Cut, Unusable, are_whole, origin_of, points_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from tarragon.api.backend import ObjectInfo
     from tarragon.store.chain import BackupSet
     from tarragon.volume.name import SetTime
 
@@ -125,6 +127,7 @@ def _fitting(
     found: tuple[Head, list[Point]] | None,
     partial: BackupSet | None,
 ) -> Broken:
+    cut = None
     if found is None or partial is None or found[0].of != partial.of:
         if partial is None:
             raise Unusable("the cache has lost its files")
@@ -132,13 +135,17 @@ def _fitting(
         wanted = os.fsencode(str(shape["host"])), os.fsencode(str(shape["source"]))
         if origin != wanted and not context.options.allow_source_mismatch:
             raise Unusable("it was made on another host, or of another source")
-        head, points = Head(partial.of, "", {}, ()), points_of(target.archive, context.names, partial)
+        head = Head(partial.of, "", {}, ())
+        points, cut = points_of(target.archive, context.names, partial)
     else:
         head, points = found
         if dict(head.shape) != dict(shape):
             raise Unusable("it was asked for with another source, selection or options")
     upon = _parents(target, head)
+    found_whole = len(points)
     points = _standing(context, target, head.of, points)
+    if cut is not None and len(points) == found_whole:
+        points += _cut_off(context, target, source, cut, upon, bool(points))
     if not points:
         raise Unusable("nothing of it is stored, or what is stored is not what was written")
     while points and points[-1].ranges and not _is_unchanged(source, points[-1]):
@@ -148,6 +155,20 @@ def _fitting(
     kept = tuple(volume for point in points for volume in point.volumes)
     leaf = _leaf(target, context.names.signatures(head.of), points[-1])
     return Broken(head.of, upon, points[-1], kept, head, leaf)
+
+
+def _cut_off(
+    context: Context, target: Target, source: bytes, cut: Cut, upon: Sequence[BackupSet], has_others: bool
+) -> list[Point]:
+    """The point within a file, if it still is what was stored of it. Raises Unusable when there is no other."""
+    try:
+        target.sync(upon)
+        return [cut_file.point_at(context, target, source, cut, upon)]
+    except Unusable as why:
+        if has_others:
+            context.log.info("what is stored behind the last whole file is not kept: %s", why)
+            return []
+        raise
 
 
 def _leaf(target: Target, name: str, point: Point) -> bytes | None:
@@ -191,7 +212,7 @@ def _standing(context: Context, target: Target, of: SetTime, points: Sequence[Po
     for point in points:
         if point.manifest not in marks or point.signatures not in marks:
             break
-        if not all(_is_there(context, there.get(kept.name), kept) for kept in point.volumes):
+        if not all(is_there(context, there.get(kept.name), kept) for kept in point.volumes):
             break
         standing.append(point)
     return standing
@@ -220,10 +241,17 @@ def _marks(context: Context, target: Target, of: SetTime, points: Sequence[Point
     return marks
 
 
-def _is_there(context: Context, info: Any, kept: Kept) -> bool:
+def is_there(context: Context, info: ObjectInfo | None, kept: Kept) -> bool:
+    """Whether a volume stands at the target as it was stored; ``info`` is what the listing has of it."""
+    capabilities = context.store.capabilities
     if info is None or info.size not in (None, kept.size if kept.size >= 0 else info.size):
         return False
     try:
+        # Where the far side makes a digest of what it holds, nothing need be read back.
+        told = info.digest or (context.store.stat(kept.name).digest if Capability.DIGESTS in capabilities else None)
+        wanted = {each.partition(":")[0]: each for each in (kept.digest, f"sha1:{kept.sha1}")}
+        if told and (digest := wanted.get(told.partition(":")[0])):
+            return bool(told == digest)
         with context.temp.file() as file:
             return context.store.fetch(kept.name, file).sha1 == kept.sha1
     except TarragonError as err:

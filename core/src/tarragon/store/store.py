@@ -108,13 +108,13 @@ class Store:
         """
         self._must_write(f"store '{name}'")
         started = self._clock()
-        self._run(
+        digest = self._run(
             f"store '{name}'",
             lambda backend: self._put_once(backend, name, source, role),
             (Transient, WrongSize, ValidationFailed),
         )
         sha256 = source.sha256 if isinstance(source, FileSource) else ""
-        stored = StoredVolume(name, role, source.size, source.sha1, sha256, number, self._clock() - started)
+        stored = StoredVolume(name, role, source.size, source.sha1, sha256, number, self._clock() - started, digest)
         self._log.info("stored %s, %d bytes", name, stored.size)
         if self._on_stored:
             self._on_stored(stored)
@@ -224,18 +224,18 @@ class Store:
         if Capability.READ_ONLY in self.capabilities:
             raise Unsupported(f"cannot {what}: the target can only be read")
 
-    def _put_once(self, backend: Backend, name: str, source: Source, role: Role) -> None:
+    def _put_once(self, backend: Backend, name: str, source: Source, role: Role) -> str:
         if Capability.ATOMIC_PUT in backend.capabilities:
             backend.put(name, source, role)
-            self._check(backend, name, source)
-            return
+            return self._check(backend, name, source)
         moves = Capability.RENAME in backend.capabilities
         target = self._temporary + token_hex(4) if moves else name
         try:
             backend.put(target, source, role)
-            self._check(backend, target, source)
+            digest = self._check(backend, target, source)
             if moves:
                 backend.rename(target, name)
+            return digest
         except BaseException as err:
             if not isinstance(err, _UNTOUCHED):
                 self._discard(backend, target)
@@ -246,7 +246,8 @@ class Store:
         with suppress(TarragonError):
             self._guarded(backend, f"remove the unfinished '{name}'", lambda: backend.delete(name))
 
-    def _check(self, backend: Backend, name: str, source: Source) -> None:
+    def _check(self, backend: Backend, name: str, source: Source) -> str:
+        """See that an object is what was put; the far side's digest of it, "" where it tells none."""
         try:
             info = _checked_stat(backend, name)
         except NotFound as err:
@@ -259,6 +260,7 @@ class Store:
         if not digest and info.size is None and not self._told_unchecked:
             self._told_unchecked = True
             self._log.log(25, "the target tells neither size nor sum: uploads are not checked")
+        return info.digest or ""
 
 
 def _fetch_once(backend: Backend, name: str, into: BinaryIO, size: int | None, strong: bool) -> Fetched:
