@@ -6,10 +6,10 @@ A leaf: everything that logs may import it. How records look on the terminal and
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tarragon.api.options import Secret
 
@@ -47,9 +47,17 @@ class RunLog(logging.Logger):
                 text = text.replace(secret, "***")
         return text
 
-    def show(self, text: str, number: int = 1, fields: Iterable[str] = (), data: Iterable[str] = ()) -> None:
-        """Output that is always shown."""
-        self.log(SHOW, "%s", text, extra={"number": number, "fields": tuple(fields), "data": tuple(data)})
+    def show(
+        self,
+        text: str,
+        number: int = 1,
+        fields: Iterable[str] = (),
+        data: Iterable[str] = (),
+        about: tuple[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Output that is always shown. ``about`` is what a text tells of: the list it belongs to, and plain values."""
+        extra = {"number": number, "fields": tuple(fields), "data": tuple(data), "about": about}
+        self.log(SHOW, "%s", text, extra=extra)
 
 
 def quoted_field(path: bytes) -> str:

@@ -41,7 +41,7 @@ def backup(kind, at):
 def check(monkeypatch):
     """The program in this process: its exit status and its facts."""
     told = []
-    monkeypatch.setattr(Hub, "tell", lambda self, hook, **news: told.append(news.get("outcome")))
+    monkeypatch.setattr(Hub, "tell", lambda self, hook, **news: "outcome" in news and told.append(news["outcome"]))
 
     def run(*words):
         status = main(["check", "--num-retries", "1", *words, "file://box"])

@@ -56,7 +56,7 @@ def backup(kind, at, *more):
 def rehearse(monkeypatch):
     """The program in this process: its exit status and its facts."""
     told = []
-    monkeypatch.setattr(Hub, "tell", lambda self, hook, **news: told.append(news.get("outcome")))
+    monkeypatch.setattr(Hub, "tell", lambda self, hook, **news: "outcome" in news and told.append(news["outcome"]))
 
     def run(*words):
         status = main(["rehearse", "--num-retries", "1", *words, "file://box"])

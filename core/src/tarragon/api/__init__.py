@@ -2,7 +2,23 @@
 
 from .backend import Backend, BackendWrapper, Capability, ObjectInfo, Role, Source, put_whole, puts_whole
 from .codec import Cipher, Compressor
-from .entry import BLK, CHR, DIR, FIFO, REG, SOCK, SYM, Entry, Filter, FilterMode, Verdict, order_key
+from .entry import (
+    BLK,
+    CHR,
+    DIR,
+    FIFO,
+    REG,
+    SOCK,
+    SYM,
+    Entry,
+    Explains,
+    Filter,
+    FilterMode,
+    Said,
+    Selection,
+    Verdict,
+    order_key,
+)
 from .errors import (
     AmbiguousOption,
     BackendError,
@@ -55,12 +71,13 @@ from .events import (
     StoredVolume,
 )
 from .executor import Executor
-from .hooks import TARRAGON_API, Command, Context, Extension, Hooks, hookimpl, hookspec
+from .hooks import TARRAGON_API, Action, Command, Context, Extension, Hooks, Profile, hookimpl, hookspec
 from .options import Option, Secret
 from .repository import Deletion, Finding, Ledger, ListedObject, Repository, VolumeRef
 from .url import BackendURL, is_url, parse_url, scheme_of, split_scheme
 
 __all__ = [
+    "Action",
     "AmbiguousOption",
     "Backend",
     "BackendError",
@@ -84,6 +101,7 @@ __all__ = [
     "Entry",
     "Event",
     "Executor",
+    "Explains",
     "Extension",
     "FIFO",
     "FileSeen",
@@ -121,6 +139,7 @@ __all__ = [
     "parse_url",
     "PermissionDenied",
     "PluginError",
+    "Profile",
     "put_whole",
     "puts_whole",
     "REG",
@@ -128,7 +147,9 @@ __all__ = [
     "RestoreTargetNotEmpty",
     "Role",
     "scheme_of",
+    "Said",
     "Secret",
+    "Selection",
     "SelectionError",
     "SetCommitted",
     "SetInfo",

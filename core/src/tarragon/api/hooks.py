@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .backend import Backend
     from .codec import Cipher, Compressor
-    from .entry import Filter, FilterMode
+    from .entry import Filter, FilterMode, Selection
     from .events import Outcome, SetInfo, Sink, StoredVolume
     from .executor import Executor
     from .options import Option, Secret
@@ -72,6 +72,15 @@ class Context(Protocol):
         """The second in which the run began: the only clock of a run."""
         ...
 
+    @property
+    def source(self) -> bytes | None:
+        """The tree that the command line, or its profile, names; None when it names none."""
+        ...
+
+    def selection(self, root: bytes) -> Selection:
+        """The selection options of the command line, for a tree that is called ``root``. Raises SelectionError."""
+        ...
+
     def parse_time(self, text: str) -> int:
         """The second that ``text`` means, in any form of docs/cli.md § 6. Raises BadOption."""
         ...
@@ -95,6 +104,27 @@ class Command(Protocol):
     def __call__(self, words: Sequence[str]) -> int:
         """Run with the words behind the action word; the exit status."""
         ...
+
+
+class Action(NamedTuple):
+    """An action word of a plugin, for help, completion and the manual: ``words`` are what stands behind it."""
+
+    word: str
+    words: str
+    help: str
+
+
+class Profile(NamedTuple):
+    """What stands behind ``@name``.
+
+    ``options`` are words as they would be typed; ``selection`` those that only mean something where a source is read.
+    The places are put in where the command line leaves them out; a restore never writes to ``source`` by itself.
+    """
+
+    options: tuple[str, ...] = ()
+    selection: tuple[str, ...] = ()
+    source: str | None = None
+    target: str | None = None
 
 
 class Extension(NamedTuple):
@@ -152,9 +182,28 @@ class Hooks:
     def make_command(self, word: str, context: Context) -> Command | None:
         """Make an action that the core does not have: the core's own are duplicity's eleven."""
 
+    @hookspec(firstresult=True)
+    def read_profile(self, name: str, env: Mapping[str, str]) -> Profile | None:
+        """What ``@name`` stands for; None when there is no such profile. Raises UserError for one that is wrong.
+
+        Asked before anything of the line is understood.
+        """
+
+    @hookspec(firstresult=True)
+    def make_report(self, name: str, log: Logger) -> object | None:
+        """Make what reports the run in one document on standard output: ``--json`` asks for the one called ``json``.
+
+        It is an object with hooks of its own, taken into use before the line is understood: ``ended`` is told also of
+        a line that could not be. A record of ``log`` may carry ``about``, the thing that its text tells of.
+        """
+
     @hookspec
     def options(self) -> Iterable[Option]:
         """Flags to add to the command line: pure data, the same at every call."""
+
+    @hookspec
+    def actions(self) -> Iterable[Action]:
+        """The action words that ``make_command`` answers to: pure data, the same at every call."""
 
     @hookspec
     def make_sinks(self, names: Sequence[str], context: Context) -> Iterable[Sink]:
@@ -179,3 +228,8 @@ class Hooks:
     @hookspec
     def run_finished(self, outcome: Outcome, context: Context) -> None:
         """Always told, also after a failure; ``outcome`` says which."""
+
+    @hookspec
+    def ended(self, exit_code: int, error: BaseException | None) -> None:
+        """The last news of all: the status that the process ends with. No ``run_started`` came before it when the line
+        was not understood."""

@@ -37,6 +37,7 @@ class First(NamedTuple):
     descriptors: tuple[str, ...]
     timestamp: bool
     rest: list[str]
+    json: bool = False
 
 
 def first_pass(words: Sequence[str], found: list[Found]) -> list[str]:
@@ -56,6 +57,14 @@ def understood(found: Sequence[Found], rest: list[str]) -> First:
         timestamp="--log-timestamp" in last,
         rest=rest,
     )
+
+
+def without_json(words: list[str]) -> tuple[list[str], bool]:
+    """The line without ``--json``, and whether that was there: it counts even when the rest cannot be understood.
+
+    Only written out: shortened, as under the name duplicity, it means ``--jsonstat``.
+    """
+    return [word for word in words if word != "--json"], "--json" in words
 
 
 def version_line(prog: str) -> str:
@@ -80,7 +89,7 @@ def open_log(first: First) -> tuple[RunLog, Exception | None]:
                 streams.append(opening(text))
             except UserError as err:
                 wrong = wrong or err
-    return make_log(level, machine=streams, timestamp=first.timestamp), wrong
+    return make_log(level, machine=streams, timestamp=first.timestamp, aside=first.json), wrong
 
 
 def _open_file(text: str) -> IO[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from tarragon.api.errors import AmbiguousOption, BadURL, PluginError, TarragonError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from logging import Logger
     from types import ModuleType
 
+    from tarragon.api.hooks import Action
     from tarragon.plugin.hub import Hub
 
     from .scan import Grammar
@@ -29,6 +31,8 @@ KINDS = (
     "executor",
     "command",
     "observer",
+    "profile",
+    "report",
 )
 #: Flag → the plugin it chooses. A later one of the same kind replaces an earlier one.
 CHOICES = {
@@ -132,6 +136,14 @@ class InUse:
                 del self._not_needed[name]
         return table
 
+    def actions(self) -> dict[str, tuple[Action, str]]:
+        """The action words of the plugins in use, or asked, each with its package; a broken one tells none."""
+        found: dict[str, tuple[Action, str]] = {}
+        for name, module in (self._modules | self._not_needed).items():
+            owner = name.partition(".")[0].replace("_", "-")
+            with contextlib.suppress(Exception):  # as of options: a plugin's code, and a help page that can do without
+                found |= {action.word: (action, owner) for action in getattr(module, "actions", tuple)()}
+        return found
 
 Table = dict[str, tuple[Option, str]]
 

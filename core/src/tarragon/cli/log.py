@@ -45,10 +45,15 @@ def threshold(level: int) -> int:
     return _THRESHOLDS[level]
 
 
-def make_log(level: int = 3, *, machine: Iterable[IO[bytes]] = (), timestamp: bool = False) -> RunLog:
-    """The log of a run. Records go to the terminal and to every stream of ``machine``."""
+def make_log(
+    level: int = 3, *, machine: Iterable[IO[bytes]] = (), timestamp: bool = False, aside: bool = False
+) -> RunLog:
+    """The log of a run. Records go to the terminal and to every stream of ``machine``.
+
+    ``aside`` leaves standard output to a report: text goes to standard error, and what the report lists is left out.
+    """
     log = RunLog(threshold(level))
-    log.addHandler(Terminal(log, timestamp))
+    log.addHandler(Terminal(log, timestamp, aside))
     for stream in machine:
         log.addHandler(Machine(log, stream))
     return log
@@ -92,19 +97,20 @@ class _Handler(logging.Handler):
 class Terminal(_Handler):
     """Errors to standard error, all else to standard output. A closed one is given up quietly."""
 
-    def __init__(self, log: RunLog, timestamp: bool = False) -> None:
+    def __init__(self, log: RunLog, timestamp: bool = False, aside: bool = False) -> None:
         super().__init__(log)
         self._timestamp = timestamp
+        self._aside = aside
         self._closed: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         text = self.text(record)
-        if not text and _number(record) != 1:
+        if (not text and _number(record) != 1) or (self._aside and getattr(record, "about", None) is not None):
             return
         if self._timestamp:
             stamp = logging.Formatter().formatTime(record)
             text = f"{stamp} {keyword(record):<6} {text}"
-        self.write("stderr" if 40 <= record.levelno < SHOW else "stdout", f"{text}\n")
+        self.write("stderr" if self._aside or 40 <= record.levelno < SHOW else "stdout", f"{text}\n")
 
     def write(self, name: str, text: str) -> None:
         """Write to "stdout" or "stderr"."""

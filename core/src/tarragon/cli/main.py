@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .first import First, first_pass, open_log, understood, version_line
+from .first import First, first_pass, open_log, understood, version_line, without_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tarragon.api.hooks import Profile
     from tarragon.plugin.hub import Hub
     from tarragon.record import RunLog
     from tarragon.settings import Settings
@@ -28,68 +29,104 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "tarragon", compat: b
     """
     words = list(sys.argv[1:] if argv is None else argv)
     found: list[Found] = []
-    rest, wrong = words, None
+    rest, wrong, profile, json = words, None, None, False
     try:
+        if prog != "duplicity":
+            words, json = without_json(words)
+            profile, words = _profile(words)
+            words, more = without_json(words)
+            json = json or more
         rest = first_pass(words, found)
     except Exception as err:  # noqa: BLE001 - the one place that turns errors into an exit status
         wrong = err
-    first = understood(found, rest)
+    first = understood(found, rest)._replace(json=json)
     if first.version:
         return _say(version_line(prog))
-    return _logged(first, wrong, prog, compat)
+    return _logged(first, wrong, prog, compat, profile)
 
 
-def _say(text: str) -> int:
+def _profile(words: list[str]) -> tuple[Profile | None, list[str]]:
+    """The profile in front of a line, and the line with its options in that place."""
+    if not words or words[0][:1] != "@":
+        return None, words
+    import os  # only for who has profiles
+
+    from .profile import profile_of
+
+    profile, rest = profile_of(words, os.environ)
+    return profile, [*profile.options, *rest]
+
+
+def _say(text: str, into: str = "stdout") -> int:
     from .log import Terminal, make_log  # only for those who read
 
-    Terminal(make_log()).write("stdout", f"{text}\n")
+    Terminal(make_log()).write(into, f"{text}\n")
     return 0
 
 
-def _logged(first: First, wrong: Exception | None, prog: str, compat: bool) -> int:
+def _logged(first: First, wrong: Exception | None, prog: str, compat: bool, profile: Profile | None) -> int:
     """The run, with its log and its signals. ``wrong`` is what the first pass stumbled over."""
-    from .failure import answer, asked_for_compat, interruptible  # with the api: --version does without
+    from tarragon.plugin.hub import Hub  # with the api: --version does without
+
+    from .failure import answer, asked_for_compat, interruptible
 
     log, wrong_log = open_log(first)
     wrong = wrong or wrong_log
     compat = compat or asked_for_compat(first.rest)
+    hub = Hub(log)
+    error: BaseException | None = None
     try:
         with interruptible():
+            if first.json:
+                _report(hub, log)
             if wrong:
                 raise wrong
-            return _run(first.rest, log, prog, compat)
+            status = _run(first, hub, log, prog, compat, profile)
     except (Exception, KeyboardInterrupt) as err:  # noqa: BLE001 - the one place that turns errors into a status
-        return answer(err, log, prog=prog, compat=compat)
-    finally:
-        for handler in list(log.handlers):
-            handler.close()
+        error, status = err, answer(err, log, prog=prog, compat=compat)
+    hub.tell("ended", exit_code=status, error=error)
+    for handler in list(log.handlers):
+        handler.close()
+    return status
 
 
-def _run(words: list[str], log: RunLog, prog: str, compat: bool) -> int:
+def _report(hub: Hub, log: RunLog) -> None:
+    """Take into use what puts the run into one document."""
+    hub.use("report", "json")
+    report = hub.ask("make_report", name="json", log=log)
+    if report is not None:
+        hub.register(report)
+
+
+def _run(first: First, hub: Hub, log: RunLog, prog: str, compat: bool, profile: Profile | None) -> int:
     import os  # with all that follows
-
-    from tarragon.plugin.hub import Hub
 
     from .in_use import InUse
     from .parser import CORE, grammar_of, parse
 
     env = dict(os.environ)
     log.hide(*(env.get(name) for name in SECRETS))
-    hub = Hub(log)
     in_use = InUse(hub, log, CORE)
+    words = [*profile.selection, *first.rest] if profile else first.rest
     in_use.choose(words, grammar_of(CORE), commands=prog != "duplicity")
     parsed = parse(words, in_use, env)
     if parsed.page:
         from .pages import page  # only for those who ask
 
-        return _say(page(parsed.page, in_use, prog))
+        return _say(page(parsed.page, parsed.rest, in_use, prog), "stderr" if first.json else "stdout")
+    if profile is not None:
+        from .profile import READING, action_of, placed
+
+        if action_of(parsed.rest) not in ("", *READING):
+            parsed = parse(first.rest, in_use, env)  # what the profile selects of a source means nothing here
+        parsed = parsed._replace(rest=placed(parsed.rest, profile))
     for remark in parsed.remarks:
         log.warning("%s", remark)
-    settings = _settings(parsed, log, prog, compat)
+    settings = _settings(parsed, log, prog, compat, profile)
     return _action(settings, hub, log)
 
 
-def _settings(parsed: Parsed, log: RunLog, prog: str, compat: bool) -> Settings:
+def _settings(parsed: Parsed, log: RunLog, prog: str, compat: bool, profile: Profile | None) -> Settings:
     """Everything that the line says, checked."""
     import time  # with all that follows
 
@@ -111,9 +148,14 @@ def _settings(parsed: Parsed, log: RunLog, prog: str, compat: bool) -> Settings:
 
         log.log(NOTICE, "%s", line.notice)
     url = _as_manual_says(line.url, parsed.values) if line.url else None
+    source = line.source
+    if source is None and profile is not None:
+        from .profile import source_of
+
+        source = source_of(profile)
     return Settings(
         action=line.action,
-        source=line.source,
+        source=source,
         url=url,
         words=line.words,
         options=Options({**parsed.values, "action": line.action}, parsed.owners),

@@ -154,6 +154,9 @@ HIDDEN = (
     Option(flag="--use-scp", action="flag", hidden=True, help="copy with scp", deprecated="use an scp:// URL"),
 )
 
+#: Taken off the line before the rest is read (cli/first.py).
+JSON = (Option(flag="--json", action="flag", help="standard output is one JSON document; text to standard error"),)
+
 #: Headline → options, as on the help pages.
 GROUPS = {
     "output and logging": LOGGING,

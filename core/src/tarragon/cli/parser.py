@@ -66,7 +66,8 @@ def parse(words: Sequence[str], in_use: InUse, env: Mapping[str, str]) -> Parsed
         kinds = grammar.classify(words)
     page = next((kind.flag for kind in kinds if kind and _is_help(kind.flag)), None)
     if page:
-        return Parsed({}, (), [], page, [], [], {})
+        words = [word for word, kind in zip(words, kinds, strict=True) if kind is None]
+        return Parsed({}, (), words, page, [], [], {})
     found, rest = scan(words, grammar, DASHED)
     return _Reading(table, env).read(found, rest)
 

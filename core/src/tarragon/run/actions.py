@@ -110,7 +110,7 @@ def _backup(context: Context, facts: dict[str, Any]) -> int:
     from .backup import backup
 
     result = backup(context, _target(context))
-    facts["problems"] = result.problems
+    facts.update(problems=result.problems, dry_run=context.options.dry_run)
     if result.problems and not context.settings.compat:
         context.log.error("%d entries were not stored as they are (named above)", result.problems)
         return NOT_STORED
@@ -120,6 +120,7 @@ def _backup(context: Context, facts: dict[str, Any]) -> int:
 def _restore(context: Context, facts: dict[str, Any]) -> int:
     from .restore import restore
 
+    facts["dry_run"] = context.options.dry_run
     damage = restore(context, _target(context))
     return _answer(context, damage, facts)
 
@@ -127,7 +128,7 @@ def _restore(context: Context, facts: dict[str, Any]) -> int:
 def _answer(context: Context, damage: Damage, facts: dict[str, Any]) -> int:
     """0 only when nothing was lost (R56)."""
     facts["lost"] = [lost._asdict() for lost in damage.paths]
-    facts["lost_volumes"] = list(damage.volumes)
+    facts.update(lost_volumes=list(damage.volumes), owners_not_set=damage.unlike)
     if context.settings.compat:
         return 0 if damage.first is None or context.options.ignore_errors else damage.first.exit_code
     return NOT_RESTORED if damage.paths or damage.volumes or damage.unlike else 0
@@ -137,7 +138,7 @@ def _verify(context: Context, facts: dict[str, Any]) -> int:
     from .verify import verify
 
     verified = verify(context, _target(context))
-    facts.update(compared=verified.compared, differences=verified.differences)
+    facts.update(compared=verified.compared, different=verified.differences)
     status = _answer(context, verified.damage, facts)
     if status:
         return status
@@ -151,6 +152,7 @@ def _list(context: Context, facts: dict[str, Any]) -> int:
     target = _target(context)
     report.last_full_backup(context.log, target.collection)
     sets = sets_at(context, target)
+    facts["sets"] = [of.info() for of in sets]
     report.list_files(context.log, (known.entry for known in target.known(sets)))
     return 0
 

@@ -276,13 +276,22 @@ class _Run:
                 continue
             number, letter, word = words[change.kind]
             field = quoted_field(change.entry.path or b".")
-            context.log.info("%s %s", letter, field[1:-1], extra={"number": number, "fields": (field,)})
             size = change.entry.size if change.kind != compare.DELETED else 0
+            self._would(f"{letter} {field[1:-1]}", number, field, (change.entry, word, size))
             self._tell_sinks(FileSeen(change.entry.path, change.entry.kind, word, size))
         self._tell_sinks(FilesSame(self._tally.same, self._tally.same_size))
         self._tell_sinks(Note("walk_ended", {"time": time.time()}))
         self._tell_sinks(Note("set", self._meta(skipped=False)))
         return Result(problems, None)
+
+    def _would(self, text: str, number: int, field: str, what: tuple[Entry, str, int]) -> None:
+        """Tell of one change that a backup would store: always, but as duplicity does where it stands in for it."""
+        entry, word, size = what
+        if self._context.settings.compat:
+            self._context.log.info("%s", text, extra={"number": number, "fields": (field,)})
+            return
+        about = {"path": entry.path or b".", "kind": entry.kind, "change": word, "size": size}
+        self._context.log.show(text, number, (field,), about=("changes", about))
 
 
 def _chained(first: Change | Kept, rest: Iterator[Change | Kept]) -> Iterator[Change | Kept]:

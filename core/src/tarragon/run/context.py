@@ -62,6 +62,11 @@ class Context:
         return self.settings.now + self.waited_s
 
     @property
+    def source(self) -> bytes | None:
+        """The tree that the command line, or its profile, names."""
+        return self.settings.source
+
+    @property
     def hook(self) -> Any:
         return self.hub.hook
 

@@ -66,12 +66,20 @@ def _of_the_past(context: Context, target: Target) -> list[Chain]:
     return found
 
 
+def _acts(context: Context, sets: Sequence[BackupSet], objects: Sequence[str]) -> bool:
+    """Whether anything is really to be deleted; and what, for those who read the facts."""
+    acts = bool(context.options.force and not context.options.dry_run)
+    context.facts.update(dry_run=not acts, sets=[each.key for each in sets], objects=list(objects))
+    return acts
+
+
 def _remove(context: Context, target: Target, sets: Sequence[BackupSet]) -> None:
+    acts = _acts(context, sets, [name for each in sets for name in each.names])
     if not sets:
         context.log.log(NOTICE, "no old backup sets found, nothing deleted")
         return
     listed = "\n".join(f"{clock.pretty(each.of.time)}  {each.key}" for each in sets)
-    if not context.options.force or context.options.dry_run:
+    if not acts:
         context.log.log(NOTICE, "found old backup sets at these times:\n%s\n(--force deletes them)", listed)
         return
     context.log.log(NOTICE, "deleting backup sets at these times:\n%s", listed)
@@ -86,11 +94,12 @@ def cleanup(context: Context, target: Target) -> None:
     going = [each for each in broken if each.is_whole or not target.watch.remembers(each)]
     strays = [name.name for name in collection.strays if not target.watch.remembers(name)]
     names = [name for each in going for name in each.names] + strays
+    acts = _acts(context, going, names)
     if not names:
         context.log.log(NOTICE, "no extraneous files found, nothing deleted")
         return
     listed = "\n".join(names)
-    if not context.options.force or context.options.dry_run:
+    if not acts:
         context.log.log(NOTICE, "found files of no complete backup set:\n%s\n(--force deletes them)", listed)
         return
     context.log.log(NOTICE, "deleting files of no complete backup set:\n%s", listed)

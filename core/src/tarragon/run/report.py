@@ -74,6 +74,15 @@ def collection_status(log: RunLog, *, backend: str, archive_dir: str, collection
     log.show("\n".join(lines), _STATUS, ("",), data)  # duplicity's keyword line ends in a blank
 
 
+def chains_of(collection: Collection) -> list[dict[str, Any]]:
+    """The same as plain values: the primary chain is the one that an increment can be built upon."""
+    primary = collection.basis()
+    return [
+        {"primary": chain is primary, "problem": chain.problem, "sets": [each.info(number) for each in chain.sets]}
+        for number, chain in enumerate(collection.chains)
+    ]
+
+
 def _chain_text(chain: Chain) -> Iterator[str]:
     yield _RULE
     yield f"Chain start time: {clock.pretty(chain.start)}"
@@ -119,7 +128,8 @@ def list_files(log: RunLog, entries: Iterable[Entry]) -> None:
     for entry in entries:
         path = entry.path or b"."
         text = f"{clock.pretty(entry.mtime)} {_shown(path)}"
-        log.show(text, _LISTED, (clock.to_stamp(entry.mtime), quoted_field(path), entry.kind))
+        about = "entries", {"path": path, "kind": entry.kind, "modified": entry.mtime}
+        log.show(text, _LISTED, (clock.to_stamp(entry.mtime), quoted_field(path), entry.kind), about=about)
 
 
 def _shown(path: bytes) -> str:

@@ -67,9 +67,10 @@ def wanted_path(context: Context) -> bytes | None:
 
 
 def _tell_volumes(context: Context, target: Target, sets: Sequence[BackupSet], path: bytes | None) -> None:
-    for of in sets:
-        for record in target.manifest(of).volumes_for(path):
-            context.log.log(NOTICE, "needed: %s", target.volume_name(of, record))
+    names = [target.volume_name(of, record) for of in sets for record in target.manifest(of).volumes_for(path)]
+    context.facts["volumes_needed"] = names
+    for name in names:
+        context.log.log(NOTICE, "needed: %s", name)
 
 
 class _Restore:
@@ -134,6 +135,7 @@ class _Restore:
 
     def _tell_end(self, damage: Damage) -> None:
         damage.unlike = self._tree.unowned
+        self._context.facts["restored"] = self._written
         if self._tree.stripped:
             self._context.log.warning(
                 "%d entries were restored without setuid and setgid: their owner is not the stored one",

@@ -26,16 +26,26 @@ LARGEST_STATS = 1 << 22
 def status(context: Context, target: Target) -> None:
     """Show what the options ask for: one file's changes, one set's, or all chains."""
     options = context.options
-    report.last_full_backup(context.log, target.collection)
+    collection = target.collection
+    report.last_full_backup(context.log, collection)
     if options.show_changes_in_set is not None:
         _changes_in(context, target, options.show_changes_in_set)
     elif options.file_changed is not None:
-        report.file_changed(context.log, options.file_changed, _changes_of(target, options.file_changed))
+        changes = list(_changes_of(target, options.file_changed))
+        versions = [{"set": of.key, "time": of.time, "change": word} for of, word in changes]
+        context.facts["file"] = {"path": options.file_changed, "versions": versions}
+        report.file_changed(context.log, options.file_changed, changes)
     else:
-        backend = context.url.scheme
-        report.collection_status(
-            context.log, backend=backend, archive_dir=str(target.archive.folder), collection=target.collection
+        backend, folder = context.url.scheme, str(target.archive.folder)
+        context.facts.update(
+            chains=report.chains_of(collection),
+            orphaned=[
+                of.key for of in [*collection.orphans, *(each for one in collection.chains for each in one.beyond)]
+            ],
+            incomplete=[of.key for of in collection.incomplete],
+            archive_dir=folder,
         )
+        report.collection_status(context.log, backend=backend, archive_dir=folder, collection=collection)
 
 
 def _changes_of(target: Target, path: bytes) -> Iterator[tuple[SetTime, str]]:
@@ -50,9 +60,13 @@ def _changes_of(target: Target, path: bytes) -> Iterator[tuple[SetTime, str]]:
 def _changes_in(context: Context, target: Target, index: int) -> None:
     as_json = context.options.jsonstat
     sets = report.sets_shown(target.collection, index, as_json=as_json)
-    shown = (
-        report.SetChanges(of.of, _files(target, of), _stats(context, target, of) if as_json else None) for of in sets
-    )
+    shown = [
+        report.SetChanges(of.of, list(_files(target, of)), _stats(context, target, of) if as_json else None)
+        for of in sets
+    ]
+    context.facts["changes"] = [
+        {"set": each.of.key, "files": [{"path": path, "change": word} for word, path in each.files]} for each in shown
+    ]
     (report.jsonstat_of_changes if as_json else report.changes_in_set)(context.log, shown)
 
 

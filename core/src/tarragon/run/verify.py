@@ -144,4 +144,5 @@ class _Comparison:
         if self._path is not None and not is_at_or_below(path, b""):
             return
         self._verified.differences += 1
-        self._context.log.show(f"Difference found: {quoted_field(path or b'.')[1:-1]}: {how}")
+        text = f"Difference found: {quoted_field(path or b'.')[1:-1]}: {how}"
+        self._context.log.show(text, about=("differences", {"path": path or b".", "how": how}))

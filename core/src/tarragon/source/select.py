@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tarragon.api.entry import DIR, FilterMode, Verdict
+from tarragon.api.entry import DIR, Explains, FilterMode, Said, Verdict
 from tarragon.api.errors import BadOption, SelectionError
 
 if TYPE_CHECKING:
@@ -23,8 +23,10 @@ class Selection:
     Of those with a rank below 0, which go in front wherever they stand, the one given last comes first.
     """
 
-    def __init__(self, filters: Iterable[Filter] = ()) -> None:
+    def __init__(self, filters: Iterable[Filter] = (), options: Iterable[str] = ()) -> None:
+        """``options`` are the filters as they were typed, for ``asked``."""
         given = list(filters)
+        self._typed = {id(one): option for one, option in zip(given, options, strict=False)}
         front = sorted((one for one in reversed(given) if one.rank < 0), key=lambda one: one.rank)
         self._filters = (*front, *sorted((one for one in given if one.rank >= 0), key=lambda one: one.rank))
 
@@ -55,6 +57,17 @@ class Selection:
             return Verdict.INCLUDE
         return Verdict.DESCEND if entry.kind == DIR else Verdict.EXCLUDE
 
+    def asked(self, entry: Entry) -> list[Said]:
+        """What each filter says of ``entry``, in the order in which they are asked, up to the one that decides."""
+        found: list[Said] = []
+        for ask in self._filters if entry.path else ():
+            said = ask(entry)
+            why = ask.why(entry) if said is not None and isinstance(ask, Explains) else ""
+            found.append(Said(self._typed.get(id(ask), ""), said, why))
+            if said not in (None, Verdict.DESCEND):
+                break
+        return found
+
 
 def switches(options: Iterable[Option]) -> dict[str, Mapping[str, Any]]:
     """The options that are no conditions but change how those behind them are read: the ones with a ``const``."""
@@ -80,6 +93,7 @@ def selection(
     if changes and all(default._replace(**change) == default for change in changes):
         raise SelectionError("all filter options set what is the default and change nothing", number=70)
     filters: list[Filter] = []
+    typed: list[str] = []
     for option, argument in words:
         if option in switches:
             mode = mode._replace(**switches[option])
@@ -88,7 +102,8 @@ def selection(
         if made is None:
             raise BadOption(f"nothing installed answers to --{option}")
         filters.append(made)
-    found = Selection(filters)
+        typed.append(f"--{option}" if argument is None else f"--{option} {argument}")
+    found = Selection(filters, typed)
     if found.ends_with_include:
         hint = "what no option excludes is included anyway; exclude something behind it"
         raise SelectionError("the last selection option only includes", number=16, hint=hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tarragon.api import BadOption, Option, hookimpl
+from tarragon.api import Action, BadOption, Option, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +34,24 @@ OPTIONS = (
     ),
     Option(flag="--full", action="flag", help="also read every volume, manifest and signature file to its end"),
 )
+
+ACTIONS = (
+    Action(
+        "check",
+        "[--quick | --sample percent | --full] <target URL>",
+        "compare the target with its manifests; read a share of its volumes, or all, to their end",
+    ),
+    Action(
+        "accept-loss",
+        "[set ...] [--force] <target URL>",
+        "end alarms: say that what is missing or changed at the target is to stay as it is",
+    ),
+)
+
+
+@hookimpl
+def actions() -> Iterable[Action]:
+    return ACTIONS
 
 
 @hookimpl

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tarragon.api import BadOption, Option, hookimpl
+from tarragon.api import Action, BadOption, Option, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +41,19 @@ OPTIONS = (
     Option(flag="--pin", metavar="set", action="append", help="from now on keep this set: its key, or a time"),
     Option(flag="--unpin", metavar="set", action="append", help="no longer keep this set because of a pin"),
 )
+
+ACTIONS = (
+    Action(
+        "prune",
+        "--keep-... [--pin set] [--force] <target URL>",
+        "delete sets that no rule keeps; without --force only say which",
+    ),
+)
+
+
+@hookimpl
+def actions() -> Iterable[Action]:
+    return ACTIONS
 
 
 @hookimpl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tarragon.api import BadOption, Option, hookimpl
+from tarragon.api import Action, BadOption, Option, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +34,19 @@ OPTIONS = (
     ),
     Option(flag="--seed", metavar="text", help="choose as a rehearsal with this seed did, which every rehearsal tells"),
 )
+
+ACTIONS = (
+    Action(
+        "rehearse",
+        "[--rehearse-versions n] [--rehearse-files n] <target URL>",
+        "restore files chosen at random with a clean cache, and compare them with what was backed up",
+    ),
+)
+
+
+@hookimpl
+def actions() -> Iterable[Action]:
+    return ACTIONS
 
 
 @hookimpl

@@ -8,6 +8,7 @@ from tarragon.api import Option, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from logging import Logger
 
     from tarragon.api import Context, Sink
 
@@ -68,3 +69,12 @@ def make_sinks(names: Sequence[str], context: Context) -> Iterable[Sink]:
     if "text" in names and context.options.print_statistics:
         sinks.append(Text(context.log))
     return sinks
+
+
+@hookimpl
+def make_report(name: str, log: Logger) -> object | None:
+    if name != "json":
+        return None
+    from .report import Report  # with json, and only for those who ask for it
+
+    return Report(log)
