@@ -97,6 +97,7 @@ def test_the_commands_of_packages(site: Site, report: Callable[..., Any]) -> Non
     key = report("prune", "--keep-last", "1", site.url)["result"]["kept"][0]
     assert report("prune", "--pin", key, site.url)["result"]["pinned"] == [key]
     assert report("accept-loss", site.url)["result"]["accepted"] == []
+    assert "tarragon-stats" in [each["name"] for each in report("plugins")["result"]["plugins"]]
 
 
 @pytest.mark.parametrize(

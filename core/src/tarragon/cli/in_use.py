@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from tarragon.api.errors import AmbiguousOption, BadURL, PluginError, TarragonError
+from tarragon.api.hooks import Action
 from tarragon.api.options import Option
 from tarragon.api.url import is_url, scheme_of, split_scheme
 from tarragon.plugin import finder
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from logging import Logger
     from types import ModuleType
 
-    from tarragon.api.hooks import Action
     from tarragon.plugin.hub import Hub
 
     from .scan import Grammar
@@ -138,12 +138,14 @@ class InUse:
 
     def actions(self) -> dict[str, tuple[Action, str]]:
         """The action words of the plugins in use, or asked, each with its package; a broken one tells none."""
-        found: dict[str, tuple[Action, str]] = {}
+        words = Action(PLUGINS, "", "show what is installed, what it answers to, and what is wrong with it")
+        found = {PLUGINS: (words, "tarragon-core")}
         for name, module in (self._modules | self._not_needed).items():
             owner = name.partition(".")[0].replace("_", "-")
             with contextlib.suppress(Exception):  # as of options: a plugin's code, and a help page that can do without
                 found |= {action.word: (action, owner) for action in getattr(module, "actions", tuple)()}
         return found
+
 
 Table = dict[str, tuple[Option, str]]
 
