@@ -1,0 +1,1 @@
+"""The backends s3 and boto3+s3."""
