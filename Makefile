@@ -22,6 +22,7 @@ demo: setup
 
 test: setup
 	-$(BIN)/python tests/judge/duplicity_environment.py
+	-$(BIN)/python tests/servers/servers_environment.py
 	$(BIN)/python -m pytest -m "not slow" $(or $(PKG),core librsync_ext plugins tests)
 	$(BIN)/python -m pytest -m slow $(or $(PKG),core librsync_ext plugins tests)
 
@@ -45,4 +46,4 @@ wheels: setup
 	ls -l dist
 
 clean:
-	rm -rf $(VENV) .venv-duplicity dist
+	rm -rf $(VENV) .venv-duplicity .venv-servers dist

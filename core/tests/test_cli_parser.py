@@ -62,6 +62,56 @@ def _install(folder, name, source, entry_points):
     (info / "entry_points.txt").write_text(entry_points)
 
 
+EXTENDED = """
+from tarragon.api import Extension, hookspec
+TARRAGON_API = (0, 1)
+
+class BoxHooks:
+    @hookspec
+    def box_size(self):
+        "How big."
+
+def more_hooks():
+    return [Extension(BoxHooks, "box_store.extension")]
+"""
+EXTENSION = """
+from tarragon.api import Option, hookimpl
+TARRAGON_API = (0, 1)
+
+@hookimpl
+def options():
+    return (Option(flag="--box-size", type=int, default=3, help="how big"),)
+
+@hookimpl
+def box_size():
+    return 3
+"""
+
+
+@pytest.fixture
+def boxes(cloud):
+    """An installed package with a backend that is extended by another package."""
+    _install(cloud, "box_store", EXTENDED, "[tarragon.backend]\nbox = box_store.plugin\n")
+    _install(cloud, "size_store", EXTENSION, "[box_store.extension]\nsize = size_store.plugin\n")
+
+
+def test_a_url_brings_the_options_of_what_extends_its_backend(boxes):
+    assert _parsed("box://x").values["box_size"] == 3
+    assert "box_size" not in _parsed("file://x").values
+    assert _parsed("box://x --box-size 4").values["box_size"] == 4
+
+
+def test_an_option_of_an_extension_is_known_without_its_url(boxes):
+    assert _parsed("file://x --box-size 4").values["box_size"] == 4
+
+
+@pytest.mark.requirement("R65")
+def test_a_broken_extension_is_left_out_and_what_it_extends_works(boxes, cloud, caplog):
+    (cloud / "size_store" / "plugin.py").write_text("import no_such_library\n")
+    assert "box_size" not in _parsed("box://x").values
+    assert "extension 'size'" in caplog.text
+
+
 def _parsed(line, env=None, words=()):
     words = [*line.split(), *words]
     in_use = InUse(Hub(), make_log())

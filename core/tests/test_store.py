@@ -412,3 +412,22 @@ def test_an_unnamed_file_is_a_source_several_can_read_at_once(tmp_path):
         with source.as_file() as path:
             assert path.read_bytes() == DATA
         assert (source.size, source.sha1, file.tell()) == (len(DATA), SHA1, len(DATA))
+
+
+# -- cold objects
+
+
+def test_only_a_store_that_may_be_cold_is_asked_and_only_for_these_names():
+    backend = faulty(
+        MemoryBackend(capabilities=POOR | Capability.COLD),
+        cold=[Transient("busy"), lambda inner, names: frozenset({*names, "another"})],
+        warm_up=[lambda inner, names: frozenset({"a", "another"})],
+    )
+    store = store_over(backend)
+    assert store.cold(["a", "b"]) == {"a", "b"}
+    assert store.warm_up(["a", "b"]) == {"a"}
+    assert store.cold([]) == frozenset()
+    assert backend.count("cold") == 2
+    warm = faulty(cold=[lambda inner, names: frozenset(names)])
+    assert store_over(warm).cold(["a"]) == frozenset()
+    assert warm.count("cold") == 0

@@ -28,7 +28,7 @@ class Capability(Flag):
     DIGESTS = auto()  #: stat() knows a sha1 or md5 computed by the far side
     RENAME = auto()
     BULK_DELETE = auto()
-    COLD = auto()  #: objects may need warm_up() before they can be read
+    COLD = auto()  #: objects may need warm_up() before they can be read: cold() knows which
     THREADS = auto()  #: one instance may be used from several threads
     READ_ONLY = auto()
     EXCLUSIVE_PUT = auto()  #: put_new() fails when the name exists, atomically: leases
@@ -121,8 +121,12 @@ class Backend(ABC):
         """Store only if the name is free; False when it is taken."""
         raise Unsupported(f"{type(self).__name__} cannot create objects exclusively")
 
+    def cold(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of ``names`` that cannot be read before they are warm. Asks for nothing: warm_up() may cost money."""
+        return frozenset()
+
     def warm_up(self, names: Iterable[str]) -> frozenset[str]:
-        """Ask that cold objects become readable; the names that are still cold."""
+        """Ask that cold objects become readable; the names that are still cold. May be asked again and again."""
         return frozenset()
 
     def reconnect(self) -> None:  # noqa: B027 - a driver without a connection has nothing to do
@@ -165,6 +169,9 @@ class BackendWrapper(Backend):
 
     def put_new(self, name: str, source: Source, role: Role) -> bool:
         return self.inner.put_new(name, source, role)
+
+    def cold(self, names: Iterable[str]) -> frozenset[str]:
+        return self.inner.cold(names)
 
     def warm_up(self, names: Iterable[str]) -> frozenset[str]:
         return self.inner.warm_up(names)

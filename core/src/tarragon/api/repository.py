@@ -155,8 +155,16 @@ class Repository(Protocol):
         """Remove sets, in an order that a crash cannot hurt. Raises CollectionError when others depend on them."""
         ...
 
+    def cold(self, refs: Sequence[VolumeRef]) -> frozenset[str]:
+        """The names of those volumes that cannot be read yet. Asks for nothing, and costs little."""
+        ...
+
     def warm_up(self, refs: Sequence[VolumeRef]) -> frozenset[str]:
-        """Ask that cold volumes become readable; the names that are still cold."""
+        """Ask that cold volumes become readable, which may cost money; the names that are still cold."""
+        ...
+
+    def restore(self, into: bytes) -> int:
+        """Do what the action ``restore`` does with the options of this run, into that folder; its exit status."""
         ...
 
     def commits(self) -> Sequence[Commit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tarragon.api.errors import AmbiguousOption, BadURL, PluginError, TarragonError
@@ -12,7 +13,7 @@ from tarragon.api.url import is_url, scheme_of, split_scheme
 from tarragon.plugin import finder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from logging import Logger
     from types import ModuleType
 
@@ -88,8 +89,10 @@ class InUse:
 
     def _use(self, kind: str, name: str) -> None:
         if name in finder.names(kind):
-            module = self.hub.use(kind, name)
-            self._modules[module.__name__] = module
+            before = self.hub.plugins()
+            used = self.hub.use(kind, name)
+            new = [used, *(module for module in self.hub.plugins() if module not in before)]  # with what extends it
+            self._modules.update({module.__name__: module for module in new})
 
     def _use_url(self, word: str) -> None:
         try:
@@ -109,13 +112,23 @@ class InUse:
             for name in sorted(finder.names(kind)):
                 if kind == "filter" and f"--{name}" in self.options():
                     continue  # its module has been asked: a package of filters has one name for each option
-                try:
-                    module = finder.load(kind, name, self._log)
-                    _options_of(module)
-                except TarragonError as err:
-                    self._log.warning("%s '%s' is left out: %s", kind, name, err)
-                else:
-                    self._not_needed[module.__name__] = module
+                self._ask(f"{kind} '{name}'", partial(finder.load, kind, name, self._log))
+
+    def _ask(self, what: str, load: Callable[[], ModuleType | None]) -> None:
+        """Load one for its options only, and those that extend it."""
+        try:
+            module = load()
+            if module is None or module.__name__ in self._not_needed:
+                return
+            _options_of(module)
+            groups = [extension.group for extension in getattr(module, "more_hooks", tuple)()]
+        except TarragonError as err:
+            self._log.warning("%s is left out: %s", what, err)
+            return
+        self._not_needed[module.__name__] = module
+        for group in groups:
+            for name in sorted(finder.names_in(group)):
+                self._ask(f"extension '{name}'", partial(finder.load_from, group, name, self._log))
 
     def options(self) -> Mapping[str, tuple[Option, str]]:
         """Every flag and alias with its option and its package.

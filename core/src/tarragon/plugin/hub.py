@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import types
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -82,9 +83,16 @@ class Hub:
         self._plugins.add_hookspecs(extension.specs)
         self._plugins.register(object(), name=specs)
         for name in sorted(finder.names_in(extension.group)) if not alone else ():
-            module = finder.load_from(extension.group, name, self._log)
-            if module is not None:
-                self.register(module)
+            try:
+                module = finder.load_from(extension.group, name, self._log)
+                if module is not None:
+                    self.register(module)
+            except PluginError as err:  # a broken one must not keep those who do not need it from what it extends
+                self._log.warning("extension '%s' (%s) is left out: %s", name, extension.group, err)
+
+    def plugins(self) -> list[ModuleType]:
+        """The plugin modules in use, those that extend others too."""
+        return [plugin for _, plugin in self._plugins.list_name_plugin() if isinstance(plugin, types.ModuleType)]
 
     def modules(self) -> list[str]:
         """The names of the plugin modules in use."""

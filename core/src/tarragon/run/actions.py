@@ -121,11 +121,12 @@ def _restore(context: Context, facts: dict[str, Any]) -> int:
     from .restore import restore
 
     facts["dry_run"] = context.options.dry_run
-    damage = restore(context, _target(context))
-    return _answer(context, damage, facts)
+    assert context.settings.target is not None
+    damage = restore(context, _target(context), context.settings.target)
+    return answer(context, damage, facts)
 
 
-def _answer(context: Context, damage: Damage, facts: dict[str, Any]) -> int:
+def answer(context: Context, damage: Damage, facts: dict[str, Any]) -> int:
     """0 only when nothing was lost (R56)."""
     facts["lost"] = [lost._asdict() for lost in damage.paths]
     facts.update(lost_volumes=list(damage.volumes), owners_not_set=damage.unlike)
@@ -139,7 +140,7 @@ def _verify(context: Context, facts: dict[str, Any]) -> int:
 
     verified = verify(context, _target(context))
     facts.update(compared=verified.compared, different=verified.differences)
-    status = _answer(context, verified.damage, facts)
+    status = answer(context, verified.damage, facts)
     if status:
         return status
     return 1 if verified.differences else 0

@@ -9,13 +9,12 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, BinaryIO
 
 from tarragon.api.backend import Role
-from tarragon.api.entry import REG, Entry, order_key
+from tarragon.api.entry import Entry, order_key
 from tarragon.api.errors import (
     CollectionError,
     IntegrityError,
     Malformed,
     MissingVolume,
-    NotInBackup,
     TarragonError,
 )
 from tarragon.api.repository import Commit, Deletion, Finding, ListedObject, VolumeRef
@@ -28,13 +27,12 @@ from tarragon.store.state import Ledger, State, state_folder
 from tarragon.volume import manifest
 from tarragon.volume.unseal import check_hash, unseal
 
-from . import examine, lease
+from . import examine, lease, single
 from .alarms import Watch
 from .metadata import Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from tarragon.api.backend import ObjectInfo
     from tarragon.api.events import SetInfo
@@ -300,30 +298,7 @@ class Target:
                 yield known.entry._replace(size=0)
 
     def open(self, path: bytes, time: int) -> BinaryIO:
-        def refuse(of: BackupSet, name: str, err: TarragonError) -> None:
-            raise err
-
-        for sequence in self.sequences(self.collection.sets_at(time), path, refuse):
-            if sequence.path == path:
-                restored = patch.apply(sequence, self._context.temp.file)
-                if restored is None or (restored.entry.kind != REG and not restored.lost):
-                    break
-                if restored.lost:
-                    raise IntegrityError(f"{path!r} cannot be restored: {restored.lost}")
-                with self._context.temp.path() as content:
-                    with content.open("wb") as file:
-                        file.writelines(restored.data)
-                    if restored.patched:
-                        self._must_fit(path, time, content)
-                    return content.open("rb")
-        raise NotInBackup(f"{path!r} is no file of the backup at that time")
-
-    def _must_fit(self, path: bytes, time: int, content: Path) -> None:
-        """What deltas gave must fit the signature, or a wrong basis was patched (R41)."""
-        if all(of.has_signatures for of in self.collection.sets_at(time)):
-            for finding in self.compare(time, {path: lambda: content.open("rb")}):
-                if finding.problem:
-                    raise IntegrityError(f"{path!r}: {finding.problem}")
+        return single.opened(self._context, self, path, time)
 
     def objects(self) -> Sequence[ListedObject]:
         prefix = self._context.options.file_prefix or ""
@@ -387,8 +362,14 @@ class Target:
     def accept(self, loss: Finding) -> None:
         self.watch.accept(loss)
 
+    def cold(self, refs: Sequence[VolumeRef]) -> frozenset[str]:
+        return self._context.store.cold(ref.name for ref in refs)
+
     def warm_up(self, refs: Sequence[VolumeRef]) -> frozenset[str]:
-        return frozenset()
+        return self._context.store.warm_up(ref.name for ref in refs)
+
+    def restore(self, into: bytes) -> int:
+        return single.restored(self._context, self, into)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from tarragon.delta.compare import is_at_or_below
 from tarragon.delta.patch import RestoredEntry
 from tarragon.record import NOTICE, quoted_field
 
-from .restored import Damage, Restoring, sets_at, tell_missing
+from .restored import Damage, Restoring, must_be_warm, sets_at, tell_missing
 from .tree import Tree
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from .repository import Target
 
 
-def restore(context: Context, target: Target) -> Damage:
-    """Write the entries of a time to the folder named; what could not be had.
+def restore(context: Context, target: Target, into: bytes) -> Damage:
+    """Write the entries of a time to the folder ``into``; what could not be had.
 
-    Raises RestoreTargetNotEmpty, NotInBackup, NothingRestored, CollectionError, CipherError. With ``--compat-exit`` a
-    missing volume ends the restore before it begins, as duplicity does.
+    Raises RestoreTargetNotEmpty, NotInBackup, NothingRestored, CollectionError, CipherError, ColdObject. With
+    ``--compat-exit`` a missing volume ends the restore before it begins, as duplicity does.
     """
     path = wanted_path(context)
     sets = sets_at(context, target)
@@ -39,9 +39,9 @@ def restore(context: Context, target: Target) -> Damage:
         return Damage()
     if missing and context.settings.compat and not context.options.ignore_errors:
         raise MissingVolume(f"volume '{missing[0]}' is not at the target", hint="--ignore-errors restores the rest")
-    assert context.settings.target is not None
+    must_be_warm(context, target, sets, path)
     tree = Tree(
-        context.settings.target,
+        into,
         context.owners,
         ownership=context.options.restore_ownership,
         in_order=not context.options.rename,

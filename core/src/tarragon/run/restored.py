@@ -10,6 +10,7 @@ from tarragon.api.entry import REG, order_key
 from tarragon.api.errors import (
     BackendError,
     BadSignature,
+    ColdObject,
     Interrupted,
     Malformed,
     MissingVolume,
@@ -95,6 +96,18 @@ def tell_missing(context: Context, target: Target, sets: Sequence[BackupSet], pa
             if record.number not in of.volumes:
                 names.append(target.volume_name(of, record))
     return names
+
+
+def must_be_warm(context: Context, target: Target, sets: Sequence[BackupSet], path: bytes | None) -> None:
+    """Raise ColdObject where some volumes cannot be read yet, before anything is done that would stop half way."""
+    needed = [target.volume_name(of, record) for of in sets for record in target.manifest(of).volumes_for(path)]
+    cold = context.store.cold(needed)
+    if cold:
+        size = sum(target.sizes.get(name) or 0 for name in cold)
+        raise ColdObject(
+            f"{len(cold)} of the {len(needed)} volumes that are needed lie in an archive ({size} bytes)",
+            hint="'tarragon thaw [--time …] [--path …] URL FOLDER' asks for just these, waits, and restores",
+        )
 
 
 class Restoring:

@@ -13,7 +13,7 @@ from tarragon.record import quoted_field
 from tarragon.source.walk import Unreadable, Walk, open_root
 
 from .restore import wanted_path
-from .restored import Damage, Restoring, sets_at, tell_missing
+from .restored import Damage, Restoring, must_be_warm, sets_at, tell_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +38,7 @@ def verify(context: Context, target: Target) -> Verified:
     path = wanted_path(context)
     sets = sets_at(context, target)
     missing = tell_missing(context, target, sets, path)
+    must_be_warm(context, target, sets, path)
     restoring = Restoring(context, target, sets, path)
     verified = Verified()
     verified.damage = restoring.damage

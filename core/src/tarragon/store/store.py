@@ -161,6 +161,20 @@ class Store:
             self._run(f"delete {len(gone)} objects", lambda backend: backend.delete_many(gone))
             self._log.info("deleted %d objects", len(gone))
 
+    def cold(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of ``names`` that cannot be read before they are warmed up."""
+        wanted = frozenset(names)
+        if not wanted or Capability.COLD not in self.capabilities:
+            return frozenset()
+        return self._run(f"see whether {len(wanted)} objects are cold", lambda backend: backend.cold(wanted)) & wanted
+
+    def warm_up(self, names: Iterable[str]) -> frozenset[str]:
+        """Ask that cold objects become readable; those that are still cold."""
+        wanted = frozenset(names)
+        if not wanted or Capability.COLD not in self.capabilities:
+            return frozenset()
+        return self._run(f"warm up {len(wanted)} objects", lambda backend: backend.warm_up(wanted)) & wanted
+
     def close(self) -> None:
         """Let go of the far side; may be called twice. What fails now is only logged: all was checked before."""
         with self._lock:

@@ -86,7 +86,7 @@ class Check:
         refs = list(present)
         if mode == "sample":
             refs = sample.chosen(present, known.covered, known.damaged, self._context.options.sample)
-        refs = self._warm(repository, refs)
+        refs = self._warm_of(repository, refs)
         done: list[tuple[VolumeRef, Finding]] = []
         try:
             for ref in refs:
@@ -98,11 +98,11 @@ class Check:
         if mode == "sample":
             self._tell_round(found, known)
 
-    def _warm(self, repository: Repository, refs: Sequence[VolumeRef]) -> list[VolumeRef]:
-        """The volumes that can be read now; the others are asked for, and told."""
-        cold = repository.warm_up(refs) if refs else frozenset()
+    def _warm_of(self, repository: Repository, refs: Sequence[VolumeRef]) -> list[VolumeRef]:
+        """The volumes that can be read now. The others are told, not asked for: that may cost money."""
+        cold = repository.cold(refs) if refs else frozenset()
         if cold:
-            self._say("%d volumes are cold and were not read: check again when they are warm", len(cold))
+            self._say("%d volumes lie in an archive and were not read: 'thaw' asks for them", len(cold))
         self._context.facts["cold"] = sorted(cold)
         return [ref for ref in refs if ref.name not in cold]
 

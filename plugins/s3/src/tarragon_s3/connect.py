@@ -53,11 +53,12 @@ def opened(bucket: str, prefix: str, context: Context) -> S3Backend:
 
     def arguments(role: Role, name: str) -> dict[str, Any]:
         found = dict(encryption)
-        for more in _asked(context, "s3_put_arguments", role=role, name=name, context=context) or ():
+        answers = _asked(context.hook, "s3_put_arguments", role=role, name=name, context=context) or ()
+        for more in reversed(answers):  # pluggy asks the one that came last first
             found.update(more)
         return found
 
-    request = _asked(context, "s3_restore_request", context=context)
+    request = _asked(context.hook, "s3_restore_request", context=context)
     return S3Backend(
         Uploader(client, bucket, options.s3_multipart_chunk_size << 20, options.s3_multipart_max_procs),
         prefix,
@@ -67,10 +68,10 @@ def opened(bucket: str, prefix: str, context: Context) -> S3Backend:
     )
 
 
-def _asked(context: Context, hook: str, **arguments: Any) -> Any:
+def _asked(relay: Any, hook: str, **arguments: Any) -> Any:
     """What extensions say. A context without a hub (the testkit's) has none."""
-    relay = getattr(context.hook, hook, None)
-    return relay(**arguments) if relay is not None else None
+    question = getattr(relay, hook, None)
+    return question(**arguments) if question is not None else None
 
 
 def server_side_encryption(options: Any) -> dict[str, Any]:

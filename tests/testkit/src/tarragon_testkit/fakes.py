@@ -184,6 +184,10 @@ class FaultyBackend(BackendWrapper):
     def put_new(self, name: str, source: Source, role: Role) -> bool:
         return bool(self._call("put_new", name, source, role))
 
+    def cold(self, names: Iterable[str]) -> frozenset[str]:
+        cold: frozenset[str] = self._call("cold", list(names))
+        return cold
+
     def warm_up(self, names: Iterable[str]) -> frozenset[str]:
         cold: frozenset[str] = self._call("warm_up", list(names))
         return cold
