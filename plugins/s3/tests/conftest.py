@@ -10,7 +10,8 @@ from secrets import token_hex
 import pytest
 
 # pytest's importlib mode leaves the folder of a test out of sys.path.
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[3] / "tests" / "servers")]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[3] / "tests" / "servers"))
 
 import s3_places
 import servers_environment

@@ -19,25 +19,34 @@ class _OnServer(BackendContract):
     def context(self, place):
         return place
 
+    def known_secrets(self):
+        return ["SKTEST0123456789", "testtest"]
+
     def connect(self, tmp_path, context):
-        return context.open()
+        return context.open(s3_multipart_chunk_size=5)  # so that what is large goes in parts
 
 
 class TestMoto(_OnServer):
     server = "moto"
+    many = 30  # it is slow; pages are tried with others
 
 
 class TestRclone(_OnServer):
     server = "rclone"
 
 
+@pytest.mark.slow
 class TestSeaweedfs(_OnServer):
     server = "seaweedfs"
+    many = 30
 
 
+@pytest.mark.slow
 class TestMinistack(_OnServer):
     server = "ministack"
 
 
+@pytest.mark.slow
 class TestRadosgw(_OnServer):
     server = "radosgw"
+    many = 30

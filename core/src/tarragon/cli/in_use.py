@@ -11,6 +11,7 @@ from tarragon.api.hooks import Action
 from tarragon.api.options import Option
 from tarragon.api.url import is_url, scheme_of, split_scheme
 from tarragon.plugin import finder
+from tarragon.plugin.hub import extensions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -121,7 +122,7 @@ class InUse:
             if module is None or module.__name__ in self._not_needed:
                 return
             _options_of(module)
-            groups = [extension.group for extension in getattr(module, "more_hooks", tuple)()]
+            groups = [extension.group for extension in extensions_of(module)]
         except TarragonError as err:
             self._log.warning("%s is left out: %s", what, err)
             return

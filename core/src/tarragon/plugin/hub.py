@@ -64,7 +64,7 @@ class Hub:
             return
         try:
             self._plugins.register(plugin, name=name)
-            for extension in _extensions(plugin):
+            for extension in extensions_of(plugin):
                 self._extend(extension, alone)
             self._plugins.check_pending()
         except (pluggy.PluginValidationError, PluginError) as err:
@@ -121,7 +121,8 @@ class Hub:
                 self._log.warning("plugin '%s' failed at %s: %s", listener.plugin_name, hook, err)
 
 
-def _extensions(plugin: Any) -> list[Extension]:
+def extensions_of(plugin: Any) -> list[Extension]:
+    """The hook specs of a plugin's own. Raises PluginError."""
     try:
         return list(getattr(plugin, "more_hooks", tuple)())
     except Exception as err:

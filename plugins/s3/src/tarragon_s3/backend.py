@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from botocore.exceptions import ClientError
 from tarragon.api import Backend, BackendError, Capability, ObjectInfo, Unsupported
@@ -13,7 +13,7 @@ from .streams import BodyReader
 from .upload import md5_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
     from tarragon.api import Role, Source
@@ -133,7 +133,7 @@ class S3Backend(Backend):
             with translated(f"cannot delete '{name}'"):
                 self._client.delete_object(Bucket=self._bucket, Key=self._key(name))
 
-    def _deleted(self, keys: list[str]) -> bool:
+    def _deleted(self, keys: Sequence[str]) -> bool:
         """Delete with one request; False where the service does not know it."""
         what = f"cannot delete {len(keys)} objects"
         wanted = {"Objects": [{"Key": key} for key in keys], "Quiet": True}

@@ -89,7 +89,7 @@ def server_side_encryption(options: Any) -> dict[str, Any]:
 
 def endpoint(options: Any, env: Mapping[str, str]) -> str | None:
     """The address of the service; None for Amazon's own, or what ~/.aws/config says. Raises BadOption."""
-    given = options.s3_endpoint_url
+    given: str | None = options.s3_endpoint_url
     if not given and env.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() != "true":
         given = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
     if not given:

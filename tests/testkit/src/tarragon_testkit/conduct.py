@@ -178,6 +178,16 @@ def a_cold_object_says_that_it_is_cold(h: Harness) -> None:
 
 
 @check(needs=Capability.COLD)
+def asking_what_is_cold_warms_nothing(h: Harness) -> None:
+    name = h.put(b"x")
+    cold = h.backend.cold([name, h.name()])
+    assert cold <= {name}
+    assert h.backend.cold([name]) == cold
+    if cold:
+        raises(ColdObject, lambda: h.backend.read(name).read(1))
+
+
+@check(needs=Capability.COLD)
 def what_must_be_readable_at_once_is_never_cold(h: Harness) -> None:
     for role in (Role.MANIFEST, Role.SIGNATURES, Role.OWN):
         with closing(h.backend.read(h.put(b"at once", role=role))) as stream:

@@ -323,6 +323,9 @@ class ColdBackend(BackendWrapper):
             raise ColdObject(f"'{name}' is cold")
         return super().read(name, start, stop)
 
+    def cold(self, names: Iterable[str]) -> frozenset[str]:
+        return frozenset(name for name in names if self._cold.get(name, 0) > 0)
+
     def warm_up(self, names: Iterable[str]) -> frozenset[str]:
         wanted = list(names)
         for name in wanted:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WRAPPER = Contract()
 check = WRAPPER.check
 
-_METHODS = ("stat", "delete_many", "rename", "put_new", "warm_up", "reconnect", "close")
+_METHODS = ("stat", "delete_many", "rename", "put_new", "cold", "warm_up", "reconnect", "close")
 
 
 class WrapperHarness(Harness):
