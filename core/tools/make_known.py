@@ -70,7 +70,7 @@ SCHEMES = {
     "rclone": "rclone",
     "rsync": "rsync",
     "s3": "s3 boto3+s3",
-    "sftp": "sftp scp paramiko+sftp paramiko+scp pexpect+sftp pexpect+scp",
+    "sftp": "sftp ssh scp paramiko+sftp paramiko+scp pexpect+sftp pexpect+scp",
     "slate": "slate",
     "swift": "swift pca",
     "sx": "sx",

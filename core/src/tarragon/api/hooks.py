@@ -90,7 +90,10 @@ class Context(Protocol):
         ...
 
     def ask_password(self, prompt: str, *, env: tuple[str, ...] = ()) -> Secret:
-        """A secret from the first of ``env`` that is set, else from the terminal. Raises UserError without either."""
+        """A secret from the first of ``env`` that is set, else from the terminal: once a run for each ``prompt``.
+
+        Raises UserError without either.
+        """
         ...
 
     def temp_file(self, suffix: str = "") -> AbstractContextManager[Path]:

@@ -79,7 +79,7 @@ PLUGINS: dict[str, dict[str, str]] = {
         "rclone": "rclone",
         "rsync": "rsync",
         "s3": "s3 boto3+s3",
-        "sftp": "sftp scp paramiko+sftp paramiko+scp pexpect+sftp pexpect+scp",
+        "sftp": "sftp ssh scp paramiko+sftp paramiko+scp pexpect+sftp pexpect+scp",
         "slate": "slate",
         "swift": "swift pca",
         "sx": "sx",

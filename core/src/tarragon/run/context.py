@@ -45,6 +45,7 @@ class Context:
         self.env: Mapping[str, str] = Environment(os.environ if env is None else env, settings.options, log)
         self.facts: dict[str, Any] = {}
         self.waited_s = 0
+        self._answers: dict[str, Secret] = {}
 
     @cached_property
     def options(self) -> Options:
@@ -224,10 +225,15 @@ class Context:
     # -- people -----------------------------------------------------------------------------------------
 
     def ask_password(self, prompt: str, *, env: tuple[str, ...] = ()) -> Secret:
-        """The first of ``env`` that is set, else what is typed at the terminal. Raises UserError without either."""
+        """The first of ``env`` that is set, else what is typed at the terminal. Raises UserError without either.
+
+        What was typed is known for the rest of the run: several connections need not ask for one password.
+        """
         for name in env:
             if name in self.env:
                 return Secret(self.env[name])
+        if prompt in self._answers:
+            return self._answers[prompt]
         if not sys.stdin or not sys.stdin.isatty():
             wanted = " or ".join(env) or "a password"
             error = UserError(
@@ -239,6 +245,7 @@ class Context:
 
         secret = Secret(getpass(f"{prompt}: "))
         self.log.hide(secret)
+        self._answers[prompt] = secret
         return secret
 
     def selection(self, root: bytes, mode: FilterMode | None = None) -> Selection:

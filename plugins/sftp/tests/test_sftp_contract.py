@@ -1,0 +1,32 @@
+import pytest
+from tarragon_testkit import BackendContract
+
+
+class _OnTheServer(BackendContract):
+    scheme = "sftp"
+
+    @pytest.fixture(autouse=True)
+    def _server(self, sshd):
+        self.sshd, self.folder = sshd, sshd.new_folder() + "/not/yet there"
+
+    def connect(self, tmp_path, context):
+        return self.sshd.open(self.folder, scheme=self.scheme)
+
+
+class TestSftpBackend(_OnTheServer):
+    many = 300  # three pages of a listing of OpenSSH
+
+
+class TestScpBackend(_OnTheServer):
+    scheme = "scp"
+    many = 60  # every scp is a process at the other side, and a listing has no pages
+
+
+class TestSftpBackendWithoutExtensions(_OnTheServer):
+    """Version 3 of SFTP and nothing more: what other servers than OpenSSH offer."""
+
+    many = 120
+
+    @pytest.fixture
+    def sshd(self, plain_sshd):
+        return plain_sshd
