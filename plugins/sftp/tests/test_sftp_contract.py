@@ -15,17 +15,21 @@ class _OnTheServer(BackendContract):
 
 class TestSftpBackend(_OnTheServer):
     many = 300  # three pages of a listing of OpenSSH
+    examples = 6
 
 
 class TestScpBackend(_OnTheServer):
     scheme = "scp"
-    many = 60  # every scp is a process at the other side, and a listing has no pages
+    # Every call is a process at the other side, or three; and a listing has no pages.
+    many = 40
+    examples = 2
 
 
 class TestSftpBackendWithoutExtensions(_OnTheServer):
     """Version 3 of SFTP and nothing more: what other servers than OpenSSH offer."""
 
     many = 120
+    examples = 4
 
     @pytest.fixture
     def sshd(self, plain_sshd):

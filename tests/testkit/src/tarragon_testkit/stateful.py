@@ -58,7 +58,7 @@ class _Machine(RuleBasedStateMachine):
         self.prefix = prefix
         self.model: dict[str, str] = {}
         self.backend = self.harness.backend
-        self.other = self.harness.connect()
+        self.other = self.mine = self.harness.connect()
 
     def _name(self, word: str) -> str:
         return f"{self.prefix}{word}"
@@ -148,4 +148,4 @@ class _Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.backend.delete_many(sorted(self.model))
-        self.other.close()
+        self.mine.close()  # whatever was swapped: the harness's own goes on to serve the next example
