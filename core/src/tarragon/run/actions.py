@@ -151,7 +151,6 @@ def _list(context: Context, facts: dict[str, Any]) -> int:
     from .restored import sets_at
 
     target = _target(context)
-    report.last_full_backup(context.log, target.collection)
     sets = sets_at(context, target)
     facts["sets"] = [of.info() for of in sets]
     report.list_files(context.log, (known.entry for known in target.known(sets)))

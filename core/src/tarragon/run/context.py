@@ -46,6 +46,7 @@ class Context:
         self.facts: dict[str, Any] = {}
         self.waited_s = 0
         self._answers: dict[str, Secret] = {}
+        self.is_met = False  # whether the listing of the target was told of
 
     @cached_property
     def options(self) -> Options:

@@ -50,7 +50,8 @@ def remove_all_inc_of_but_n_full(context: Context, target: Target) -> None:
 def _older(context: Context, target: Target) -> Sequence[Chain]:
     count = int(context.settings.words[0])
     if count < 1:
-        raise CollectionError(f"at least one full backup must be kept, not {count}")
+        # The class word is duplicity's: CollectionsError would tell Deja Dup that there is no backup.
+        raise CollectionError(f"at least one full backup must be kept, not {count}", fields=("AssertionError",))
     by_age = sorted(_of_the_past(context, target), key=lambda chain: chain.start)
     return by_age[:-count]
 

@@ -10,8 +10,9 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tarragon import clock
+from tarragon.api.backend import Role
 from tarragon.api.errors import BadOption
-from tarragon.record import NOTICE, quoted_field
+from tarragon.record import NOTICE, SHOW, quoted_field
 from tarragon.volume import manifest
 from tarragon.volume.name import FULL, SetTime
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _RULE = "-" * 25
 #: Numbers of the records.
 _STATUS, _LISTED = 3, 10
+_STRAY_SIGNATURES, _STRAY_FILES = 2, 6
 #: Statistics objects have three levels. To write what is nested a thousand deep takes Python for ever, or fails.
 _LEVELS = 20
 
@@ -46,7 +48,24 @@ def last_full_backup(log: RunLog, collection: Collection) -> None:
     log.log(NOTICE, "Last full backup date: %s", "none" if newest is None else clock.pretty(newest))
 
 
-def collection_status(log: RunLog, *, backend: str, archive_dir: str, collection: Collection) -> None:
+def left_over(log: RunLog, collection: Collection) -> None:
+    """Warn of names that belong to no set, and of sets that hang on none: programs that read it run a cleanup."""
+    for warning in collection.warnings:
+        log.warning("%s", warning)
+    by_number: dict[int, list[str]] = {_STRAY_SIGNATURES: [], _STRAY_FILES: []}
+    for name in collection.strays:
+        if name.role is not Role.OWN:
+            by_number[_STRAY_SIGNATURES if name.role is Role.SIGNATURES else _STRAY_FILES].append(name.name)
+    by_number[_STRAY_FILES] += [name for each in collection.orphans for name in each.names]
+    for number, names in by_number.items():
+        if names:
+            what = "signatures" if number == _STRAY_SIGNATURES else "files"
+            log.warning("%s of no backup set:\n%s", what, "\n".join(names), extra={"number": number})
+
+
+def collection_status(
+    log: RunLog, *, backend: str, archive_dir: str, collection: Collection, level: int = SHOW
+) -> None:
     """Show all chains with their sets, and how many sets belong to none.
 
     The primary chain is the one that an increment can be built upon; there may be none. Sets without a manifest are
@@ -71,7 +90,8 @@ def collection_status(log: RunLog, *, backend: str, archive_dir: str, collection
     if primary is not None:
         data += ["chain-complete", *_chain_data(primary)]
     data += [f"orphaned-sets-num {lost}", f"incomplete-sets-num {incomplete}"]
-    log.show("\n".join(lines), _STATUS, ("",), data)  # duplicity's keyword line ends in a blank
+    extra = {"number": _STATUS, "fields": ("",), "data": data}  # duplicity's keyword line ends in a blank
+    log.log(level, "%s", "\n".join(lines), extra=extra)
 
 
 def chains_of(collection: Collection) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ from tarragon.store.state import Ledger, State, state_folder
 from tarragon.volume import manifest
 from tarragon.volume.unseal import check_hash, unseal
 
-from . import examine, lease, single
+from . import examine, lease, single, status
 from .alarms import Watch
 from .metadata import Metadata
 
@@ -51,6 +51,7 @@ class Target:
         self._context = context
         self._manifests: dict[str, Manifest] = {}
         self._fetched: set[str] = set()
+        self.volume_read: Callable[[], None] = lambda: None  # a restore counts them
         if archive is not None:
             self.__dict__["archive"] = archive
 
@@ -82,8 +83,7 @@ class Target:
         """Sets and chains, from one listing of the target and the names in the cache."""
         collection = collect(self.listing, self.archive.names(), self._context.names)
         self.watch.meet(collection, self.sizes)
-        for warning in collection.warnings:
-            self._context.log.warning("%s", warning)
+        status.met(self._context, self.archive.folder, collection)
         return collection
 
     @cached_property
@@ -247,6 +247,7 @@ class Target:
                 continue
             with stream:
                 yield difftar.OpenVolume(record.first, record.last, stream)
+            self.volume_read()
 
     def volume_name(self, of: BackupSet, record: VolumeRecord) -> str:
         """The name of a volume, as listed; as it should be, where it is not there."""
@@ -285,9 +286,8 @@ class Target:
         found = self._named(of.key)
         refs = []
         for record in self.manifest(found).volumes_for(path):
-            info = found.volumes.get(record.number)
             name = self.volume_name(found, record)
-            size = info.size if info is not None else None
+            size = info.size if (info := found.volumes.get(record.number)) is not None else None
             refs.append(VolumeRef(found.key, record.number, name, record.sha1, record.first, record.last, size))
         return refs
 

@@ -105,7 +105,8 @@ class _Restore:
     def _write(self, restored: RestoredEntry, restoring: Restoring) -> None:
         entry = self._placed(restored.entry)
         field = quoted_field(entry.path or b".")
-        extra = {"number": 7, "fields": (field, entry.kind)}
+        # Of the root there is no record: duplicity has none, and programs count files by them.
+        extra = {"number": 7, "fields": (field, entry.kind)} if entry.path else {}
         self._context.log.info("writing %s of type %s", field[1:-1], entry.kind, extra=extra)
         try:
             self._tree.write(entry, restored.data)

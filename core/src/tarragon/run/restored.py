@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from tarragon import clock
@@ -82,7 +83,7 @@ def sets_at(context: Context, target: Target) -> list[BackupSet]:
         context.log.warning("%s", warning)
     target.watch.must_be_bound(choice.sets, fetch=True)
     if choice.too_early:
-        stamp = clock.to_stamp(time)
+        stamp = clock.to_stamp(choice.chain.start)
         message = "there is no backup as old as %s: the oldest one is used"
         context.log.warning(message, clock.pretty(time), extra={"number": 11, "fields": (stamp,)})
     return list(choice.sets)
@@ -118,7 +119,19 @@ class Restoring:
         self._target = target
         self._sets = sets
         self._path = path
+        self._volumes_read = 0
         self.damage = Damage()
+        target.volume_read = self._volume_read
+
+    def _volume_read(self) -> None:
+        self._volumes_read += 1
+        fields = (str(self._volumes_read), str(self._volumes))
+        self._context.log.info("volume %s of %s is done", *fields, extra={"number": 2, "fields": fields})
+
+    @cached_property
+    def _volumes(self) -> int:
+        """How many volumes are read in all."""
+        return sum(len(list(self._target.manifest(of).volumes_for(self._path))) for of in self._sets)
 
     def __iter__(self) -> Iterator[RestoredEntry]:
         """Entries that can be had. Taking an entry's data raises Malformed when they cannot: then say ``give_up``."""

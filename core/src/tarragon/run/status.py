@@ -5,29 +5,43 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from tarragon.api.errors import TarragonError
+from tarragon.record import SHOW
 from tarragon.volume import manifest
 
 from . import report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from tarragon.store.chain import BackupSet
+    from tarragon.store.chain import BackupSet, Collection
     from tarragon.volume.name import SetTime
 
     from .context import Context
     from .repository import Target
 
 
+#: Shown from verbosity 8 on.
+DETAIL = 12
 #: A statistics object beyond this is none (R42).
 LARGEST_STATS = 1 << 22
+
+
+def met(context: Context, folder: Path, collection: Collection) -> None:
+    """Tell, once, what the first listing of a run shows, as duplicity does before its actions (docs/cli.md § 11)."""
+    if context.is_met:
+        return
+    context.is_met = True
+    report.left_over(context.log, collection)
+    report.last_full_backup(context.log, collection)
+    if context.action != "collection-status" and context.log.isEnabledFor(DETAIL):
+        _show(context, folder, collection, DETAIL)
 
 
 def status(context: Context, target: Target) -> None:
     """Show what the options ask for: one file's changes, one set's, or all chains."""
     options = context.options
     collection = target.collection
-    report.last_full_backup(context.log, collection)
     if options.show_changes_in_set is not None:
         _changes_in(context, target, options.show_changes_in_set)
     elif options.file_changed is not None:
@@ -36,16 +50,20 @@ def status(context: Context, target: Target) -> None:
         context.facts["file"] = {"path": options.file_changed, "versions": versions}
         report.file_changed(context.log, options.file_changed, changes)
     else:
-        backend, folder = context.url.scheme, str(target.archive.folder)
         context.facts.update(
             chains=report.chains_of(collection),
             orphaned=[
                 of.key for of in [*collection.orphans, *(each for one in collection.chains for each in one.beyond)]
             ],
             incomplete=[of.key for of in collection.incomplete],
-            archive_dir=folder,
+            archive_dir=str(target.archive.folder),
         )
-        report.collection_status(context.log, backend=backend, archive_dir=folder, collection=collection)
+        _show(context, target.archive.folder, collection, SHOW)
+
+
+def _show(context: Context, folder: Path, collection: Collection, level: int) -> None:
+    backend = context.url.scheme
+    report.collection_status(context.log, backend=backend, archive_dir=str(folder), collection=collection, level=level)
 
 
 def _changes_of(target: Target, path: bytes) -> Iterator[tuple[SetTime, str]]:
