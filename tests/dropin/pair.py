@@ -124,14 +124,28 @@ _FREE = {1}
 def told(run: Observed) -> list[str]:
     """The records that programs read, one line each, without what is for people or about the machine.
 
-    Progress (``INFO 2``, ``NOTICE 16``) depends on time and is looked at elsewhere.
+    Progress (``INFO 2``, ``NOTICE 16``) depends on time and is looked at elsewhere. The status is compared once, where
+    it is the answer: duplicity tells it, at verbosity 8, twice then, and elsewhere even before an error.
     """
-    found = []
+    found: list[str] = []
+    failed = any(record.keyword == "ERROR" for record in run.records)
+    status: Record | None = None
     for record in run.records:
         if (record.keyword, record.number) in (("INFO", 2), ("NOTICE", 16)):
             continue
+        if (record.keyword, record.number) == ("INFO", 3):
+            if failed or record == status:
+                continue
+            status = record
         if record.number in _FREE and record.keyword != "ERROR":
             continue
+        if "\\udc" in record.head:
+            continue  # of names that are not UTF-8 duplicity sends no record, ours escapes them (docs/drop-in.md)
         found.append(record.head.rstrip())
         found += [line for line in record.data if not _INSIDES.match(line)]
     return found
+
+
+def stored(run: Observed) -> list[str]:
+    """The names at the target that duplicity knows; ours beside them are additions (docs/architecture.md)."""
+    return [name for name in run.stored if not name.startswith("tarragon.")]

@@ -104,7 +104,7 @@ class _Restore:
 
     def _write(self, restored: RestoredEntry, restoring: Restoring) -> None:
         entry = self._placed(restored.entry)
-        field = quoted_field(entry.path or b".")
+        field = quoted_field(self._below(restored.entry.path) or b".")  # as it is in the backup: programs know it so
         # Of the root there is no record: duplicity has none, and programs count files by them.
         extra = {"number": 7, "fields": (field, entry.kind)} if entry.path else {}
         self._context.log.info("writing %s of type %s", field[1:-1], entry.kind, extra=extra)
@@ -130,9 +130,13 @@ class _Restore:
             if is_at_or_below(path, old):
                 path = new + path[len(old) :] if old else path
                 break
+        return entry._replace(path=self._below(path))
+
+    def _below(self, path: bytes) -> bytes:
+        """A path without the one that was asked for."""
         if self._path is not None and is_at_or_below(path, self._path):
-            path = path[len(self._path) + 1 :]
-        return entry._replace(path=path)
+            return path[len(self._path) + 1 :]
+        return path
 
     def _tell_end(self, damage: Damage) -> None:
         damage.unlike = self._tree.unowned
