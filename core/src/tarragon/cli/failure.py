@@ -100,13 +100,16 @@ def asked_for_compat(words: Sequence[str]) -> bool:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does: with what is under way put in order."""
+    """SIGTERM ends the run as Ctrl-C does: with what is under way put in order.
+
+    By the same exception, which nothing that looks after errors can take for one of a single entry.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        raise Interrupted(f"stopped by {signal.Signals(number).name}")
+        raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name}")
 
     before = signal.signal(signal.SIGTERM, stop)
     try:

@@ -149,13 +149,20 @@ def _exactly(stream: BinaryIO, size: int) -> bytes:
 
 def _compared(path: bytes, signature: bytes, content: BinaryIO) -> Finding:
     name = os.fsdecode(path)
-    if signature[:4] != _MAGIC or int.from_bytes(signature[8:12], "big") != rsync.STRONG_LEN:
+    found = fits(signature, content)
+    if found is None:
         return Finding(name, (), "")
+    return Finding(name, ("signature",), "" if found else "it does not fit its signature")
+
+
+def fits(signature: bytes, content: BinaryIO) -> bool | None:
+    """Whether content is what a signature was made of; None for a signature of a kind that is not known."""
+    if signature[:4] != _MAGIC or int.from_bytes(signature[8:12], "big") != rsync.STRONG_LEN:
+        return None
     signer = rsync.signer(int.from_bytes(signature[4:8], "big"))
-    at, fits = 0, True
-    while fits and (piece := content.read(_PIECE)):
+    at, same = 0, True
+    while same and (piece := content.read(_PIECE)):
         made = signer.update(piece)
-        fits = signature[at : at + len(made)] == made
+        same = signature[at : at + len(made)] == made
         at += len(made)
-    fits = fits and signature[at:] == signer.finish()
-    return Finding(name, ("signature",), "" if fits else "it does not fit its signature")
+    return same and signature[at:] == signer.finish()

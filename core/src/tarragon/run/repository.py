@@ -6,7 +6,7 @@ import hashlib
 from contextlib import contextmanager
 from functools import cached_property, partial
 from secrets import token_hex
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from tarragon.api.backend import Role
 from tarragon.api.entry import Entry, order_key
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from tarragon.volume.name import ObjectName
 
     from .context import Context
+
+    Lost: TypeAlias = Callable[[BackupSet, str, TarragonError], None]
+    Spared: TypeAlias = Callable[[bytes, bytes], bool]
 
 
 class Target:
@@ -194,26 +197,23 @@ class Target:
         return sigtar.read([opened(number, of) for number, of in enumerate(sets)])
 
     def sequences(
-        self, sets: Sequence[BackupSet], path: bytes | None, lost: Callable[[BackupSet, str, TarragonError], None]
+        self, sets: Sequence[BackupSet], path: bytes | None, lost: Lost, spared: Spared = lambda first, last: False
     ) -> Iterator[patch.PatchSequence]:
         """What the volumes of these sets, oldest first, say of each path at or below ``path``.
 
-        A volume that cannot be had costs only what is in it: ``lost`` is told the set, the volume's name and why.
+        Volumes of which nothing is wanted, from the last path of the one before to their own, are ``spared``. A volume
+        that cannot be had costs only what is in it: ``lost`` is told the set, the volume's name and why.
         """
         lot = Lot(self._context.temp) if len(sets) > MANY else None
-        return patch.merge([self._patches(of, path, lost, lot) for of in sets])
+        return patch.merge([self._patches(of, path, lost, lot, spared) for of in sets])
 
     def _patches(
-        self,
-        of: BackupSet,
-        path: bytes | None,
-        lost: Callable[[BackupSet, str, TarragonError], None],
-        lot: Lot | None,
+        self, of: BackupSet, path: bytes | None, lost: Lost, lot: Lot | None, spared: Spared
     ) -> Iterator[Patch]:
         def refused(reason: str) -> None:
             lost(of, f"an entry of set {of.key}", Malformed(f"{reason}: it is not restored"))
 
-        for found in difftar.decode(self._volumes(of, path, lost, lot), partial(self._mentioned, of), refused):
+        for found in difftar.decode(self._volumes(of, path, lost, lot, spared), partial(self._mentioned, of), refused):
             if path is None or is_at_or_below(found.entry.path, path):
                 yield found
 
@@ -230,13 +230,13 @@ class Target:
             self._context.log.warning("what set %s has lost cannot be told by name: %s", of.key, err)
 
     def _volumes(
-        self,
-        of: BackupSet,
-        path: bytes | None,
-        lost: Callable[[BackupSet, str, TarragonError], None],
-        lot: Lot | None,
+        self, of: BackupSet, path: bytes | None, lost: Lost, lot: Lot | None, spared: Spared
     ) -> Iterator[OpenVolume]:
+        before = b""  # a volume may begin before its manifest says so (docs/format.md § 19, trap 33)
         for record in self.manifest(of).volumes_for(path):
+            before, since = record.last, before
+            if spared(since, record.last):
+                continue
             try:
                 stream = self.open_volume(of, record)
                 if lot is not None:

@@ -12,6 +12,7 @@ from tarragon.delta.compare import is_at_or_below
 from tarragon.delta.patch import RestoredEntry
 from tarragon.record import NOTICE, quoted_field
 
+from .restart import Progress, standing
 from .restored import Damage, Restoring, must_be_warm, sets_at, tell_missing
 from .tree import Tree
 
@@ -46,9 +47,10 @@ def restore(context: Context, target: Target, into: bytes) -> Damage:
         ownership=context.options.restore_ownership,
         in_order=not context.options.rename,
     )
-    tree.prepare(force=context.options.force)
+    progress = Progress(context, target, into, sets, path)
+    tree.prepare(force=context.options.force or progress.was_begun)
     try:
-        return _Restore(context, target, tree, path).run(sets)
+        return _Restore(context, target, tree, path, progress).run(sets)
     finally:
         tree.close()
 
@@ -74,7 +76,8 @@ def _tell_volumes(context: Context, target: Target, sets: Sequence[BackupSet], p
 
 
 class _Restore:
-    def __init__(self, context: Context, target: Target, tree: Tree, path: bytes | None) -> None:
+    def __init__(self, context: Context, target: Target, tree: Tree, path: bytes | None, progress: Progress) -> None:
+        self._progress = progress
         self._context = context
         self._target = target
         self._tree = tree
@@ -82,14 +85,17 @@ class _Restore:
         self._written = 0
 
     def run(self, sets: Sequence[BackupSet]) -> Damage:
-        restoring = Restoring(self._context, self._target, sets, self._path)
+        stands = standing(self._context, self._target, sets, self._path, self._progress, self._placed)
+        self._progress.begin()
+        restoring = Restoring(self._context, self._target, sets, self._path, stands)
         chosen: Iterable[RestoredEntry] = restoring
         if self._context.settings.selection:
             mode = FilterMode(null_separator=self._context.options.null_separator, for_archive=True)
             chosen = chosen_of(restoring, self._context.selection(b"", mode))
         for restored in chosen:
             self._write(restored, restoring)
-        if not self._written and not restoring.damage.paths:
+            self._progress.done(restored.entry.path)
+        if not self._written and not restoring.damage.paths and not stands.is_any:
             if self._path is not None:
                 raise NotInBackup(
                     f"{quoted_field(self._path)} is not in the backup at that time",
@@ -99,6 +105,7 @@ class _Restore:
         self._tree.finish()
         for folder, err in self._tree.unfinished:
             restoring.give_up(RestoredEntry(folder, iter(())), err)
+        self._progress.end()
         self._tell_end(restoring.damage)
         return restoring.damage
 

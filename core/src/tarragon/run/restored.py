@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from tarragon import clock
-from tarragon.api.entry import REG, order_key
+from tarragon.api.entry import DIR, REG, order_key
 from tarragon.api.errors import (
     BackendError,
     BadSignature,
@@ -23,6 +23,7 @@ from tarragon.api.errors import (
 )
 from tarragon.delta import patch, rsync
 from tarragon.delta.compare import is_at_or_below
+from tarragon.delta.patch import RestoredEntry
 from tarragon.record import NOTICE, quoted_field
 
 from .tree import Refused
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tarragon.api.entry import Entry
-    from tarragon.delta.patch import RestoredEntry
     from tarragon.delta.sigtar import Known
     from tarragon.store.chain import BackupSet
 
     from .context import Context
     from .repository import Target
+    from .restart import Standing
 
 #: A file may be so much larger than its signature allows before it counts as made to fill the disk (R42).
 _LEEWAY = 1 << 24
@@ -114,7 +115,17 @@ def must_be_warm(context: Context, target: Target, sets: Sequence[BackupSet], pa
 class Restoring:
     """A pass over all entries of a time, at or below ``path``, in archive order."""
 
-    def __init__(self, context: Context, target: Target, sets: Sequence[BackupSet], path: bytes | None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        target: Target,
+        sets: Sequence[BackupSet],
+        path: bytes | None,
+        standing: Standing | None = None,
+    ) -> None:
+        """What is ``standing`` already is left out, but for folders: they come with what signatures know of them."""
+        self._standing = standing
+        self._passed: list[Entry] = []
         self._context = context
         self._target = target
         self._sets = sets
@@ -136,8 +147,13 @@ class Restoring:
     def __iter__(self) -> Iterator[RestoredEntry]:
         """Entries that can be had. Taking an entry's data raises Malformed when they cannot: then say ``give_up``."""
         witness = _Witness(self._known(), self._missed)
-        for sequence in self._target.sequences(self._sets, self._path, self._lost_volume):
+        standing = self._standing
+        spared = [standing.spares] if standing is not None else []
+        for sequence in self._target.sequences(self._sets, self._path, self._lost_volume, *spared):
             known = witness.of(sequence.path)
+            yield from self._folders()
+            if standing is not None and known is not None and known.entry.kind != DIR and standing.holds(sequence.path):
+                continue
             restored = patch.apply(sequence, self._context.temp.file)
             if restored is None:
                 continue
@@ -148,6 +164,13 @@ class Restoring:
             else:
                 yield restored
         witness.end()
+        yield from self._folders()
+
+    def _folders(self) -> Iterator[RestoredEntry]:
+        """Folders that were passed and stand already."""
+        passed, self._passed = self._passed, []
+        for entry in passed:
+            yield RestoredEntry(entry, iter(()))
 
     def _known(self) -> Iterator[Known]:
         """What the signatures know; nothing where they are missing: they are a witness, not needed."""
@@ -213,6 +236,9 @@ class Restoring:
             self._context.log.error("%s", err, extra={"number": err.exit_code})
 
     def _missed(self, entry: Entry) -> None:
+        if self._standing is not None and self._standing.holds(entry.path):
+            self._passed += [entry] if entry.kind == DIR else []
+            return
         self._lose(entry.path, "its signature is there, its content is in no volume", None)
 
     def give_up(self, restored: RestoredEntry, err: TarragonError) -> None:
