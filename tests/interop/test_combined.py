@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -76,3 +77,19 @@ def test_a_repository_with_recovery_files_is_shared(
     stamp = "20231114T232000Z"
     assert left
     assert [name for name in left if stamp not in name] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "begins"), [("", "ours"), ("?mode=mirror&onfail=abort&subpath=%2Fdeep", "duplicitys")]
+)
+def test_a_repository_of_several_stores_is_shared(
+    query: str, begins: str, ours: Program, real: Program, home: Household, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        (folder / "deep").mkdir(parents=True)
+    (tmp_path / "config.json").write_text(json.dumps([{"url": f"file://{folder}"} for folder in folders]))
+    shared = Shared(home, tmp_path, f"multi://{tmp_path / 'config.json'}{query}")
+    play(shared, *ordered(ours, real, begins))
+    one, two = ({path.name for path in (folder / ("deep" if query else "")).glob("dupl*")} for folder in folders)
+    assert one == two if query else one and two and not one & two

@@ -5,28 +5,37 @@ import shutil
 import pytest
 from tarragon.api import Capability
 from tarragon_par2.backend import Par2Backend
-from tarragon_testkit import BackendContract, MemoryBackend
+from tarragon_testkit import BackendContract, MemoryBackend, WrapperContract
 
 pytestmark = pytest.mark.skipif(shutil.which("par2") is None, reason="the program par2 is not installed")
 
 OPTIONS = {"par2_options": (), "par2_redundancy": 10, "par2_volumes": 1, "file_prefix": ""}
 HIDDEN = "a name that ends in .par2 is a recovery file's, hidden as in duplicity"
+KNOWN = {"names_that_duplicity_makes_come_back": HIDDEN, "a_prefix_narrows_the_listing": HIDDEN}
+
+
+class TestPar2(WrapperContract):
+    prefix = "par2"
+    options = OPTIONS
+    many = 12  # each costs a run of par2
+    known_failures = KNOWN
 
 
 class TestPar2File(BackendContract):
     url = "par2+file://{tmp}/not/yet/there"
     options = OPTIONS
     many = 12  # each costs a run of par2
-    known_failures = {
-        "names_that_duplicity_makes_come_back": HIDDEN,
-        "a_prefix_narrows_the_listing": HIDDEN,
-    }
+    small = True
+    examples = 3
+    known_failures = KNOWN
 
 
 class _AroundMemory(BackendContract):
     options = OPTIONS
     many = 12
-    known_failures = TestPar2File.known_failures
+    small = True
+    examples = 3
+    known_failures = KNOWN
     inner = MemoryBackend.everything
 
     @pytest.fixture(autouse=True)

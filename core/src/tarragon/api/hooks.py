@@ -85,8 +85,8 @@ class Context(Protocol):
         """The second that ``text`` means, in any form of docs/cli.md § 6. Raises BadOption."""
         ...
 
-    def open_backend(self, url: str) -> Backend:
-        """Connect to another place: for combinations of stores."""
+    def open_backend(self, url: str, env: Mapping[str, str] | None = None) -> Backend:
+        """Connect to another place: for combinations of stores. Its driver sees ``env`` on top of our environment."""
         ...
 
     def ask_password(self, prompt: str, *, env: tuple[str, ...] = ()) -> Secret:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import re
 import sys
+from collections import ChainMap
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
     from tarragon.record import RunLog
     from tarragon.settings import Options, Settings
     from tarragon.store.store import Store
+
+#: Variables of a part of the target whose values must not be logged.
+_SECRET = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
 
 
 class Context:
@@ -108,8 +114,16 @@ class Context:
     def _parsed(raw: str) -> BackendURL:
         return parse_url(raw, finder.names("backend"), finder.names("wrapper"))
 
-    def open_backend(self, url: str) -> Backend:
-        return self.connect(self._parsed(url))
+    def open_backend(self, url: str, env: Mapping[str, str] | None = None) -> Backend:
+        part = self
+        if env:
+            assert self.temp  # one folder for all, and this one's close() removes it
+            part = copy.copy(self)
+            part.env = ChainMap(dict(env), self.env)  # type: ignore[arg-type]  # it is only read
+            self.log.hide(*(value for name, value in env.items() if _SECRET.search(name)))
+        parsed = self._parsed(url)
+        self.log.hide(parsed.password)
+        return part.connect(parsed)
 
     def connect(self, url: BackendURL) -> Backend:
         """Open the store that a URL names, and put its wrappers around it, the innermost first."""

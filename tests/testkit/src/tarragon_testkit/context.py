@@ -39,7 +39,8 @@ class TestContext:
     """A run's context (api.Context) for tests of plugins.
 
     ``passwords`` are the answers to ``ask_password``, in turn, for which no variable is set; ``prompts`` records what
-    was asked. ``open`` answers ``open_backend``. ``url`` is the run's target. Time stands still at ``now``.
+    was asked. ``open`` answers ``open_backend``, and ``opened`` records what was opened with which environment.
+    ``url`` is the run's target. Time stands still at ``now``.
     """
 
     __test__ = False  # not a test class, for all its name
@@ -62,6 +63,7 @@ class TestContext:
         self.hook = hook
         self.log = logging.getLogger("tarragon.test")
         self.prompts: list[str] = []
+        self.opened: list[tuple[str, dict[str, str]]] = []
         self.repository: Repository = repository
         self.facts: dict[str, Any] = {}
         self.now = now
@@ -85,7 +87,8 @@ class TestContext:
         except ValueError:
             raise BadOption(f"'{text}' is no time") from None
 
-    def open_backend(self, url: str) -> Backend:
+    def open_backend(self, url: str, env: Mapping[str, str] | None = None) -> Backend:
+        self.opened.append((url, dict(env or {})))
         if self._open is None:
             raise BadURL(f"the test opens no '{url}'")
         return self._open(url)

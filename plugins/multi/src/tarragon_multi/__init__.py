@@ -1,0 +1,1 @@
+"""Backend multi: several stores as one, striped or mirrored."""
