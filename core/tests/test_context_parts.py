@@ -1,4 +1,4 @@
-"""What one run knows, and what a part of it gets of its own."""
+"""What a part of the target gets of its own from the context of a run."""
 
 from __future__ import annotations
 
