@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
+from programs import Answer, Household, Program
 from tarragon.api import Backend, parse_url
 from tarragon.plugin.hub import Hub
 from tarragon_s3 import plugin
@@ -70,10 +73,46 @@ class Place:
         assert backend is not None
         return backend
 
-    def keys(self) -> list[str]:
+    def stored(self) -> list[str]:
         """Every key of the bucket, as another client sees it."""
         answer = self.server.client().list_objects_v2(Bucket=self.bucket)
         return [each["Key"] for each in answer.get("Contents", ())]
 
     def head(self, key: str) -> Any:
         return self.server.client().head_object(Bucket=self.bucket, Key=key)
+
+
+class Lines:
+    """Command lines of a home that work on one place; ``url`` of a proxy may stand before the server."""
+
+    def __init__(self, home: Household, program: Program, place: Place, endpoint: str = "") -> None:
+        self.home, self.program, self.place = home, program, place
+        self.endpoint = endpoint or place.server.url
+        self.source = home.folder / "source"
+        self.source.mkdir(exist_ok=True)
+        self.out = home.folder / "out"
+
+    def run(self, action: str, *words: Any, program: Program | None = None, **more: Any) -> Answer:
+        """One action without encryption; tries quickly where it tries again."""
+        quick = ("--no-encryption", "--num-retries", "4", "--backend-retry-delay", "1")
+        keys = {key: value for key, value in self.place.server.env.items() if key != "AWS_ENDPOINT_URL"}
+        env = {**keys, "AWS_EC2_METADATA_DISABLED": "true", **self.place.env}
+        options = (*quick, "--s3-endpoint-url", self.endpoint)
+        return self.home.run(program or self.program, action, *options, *words, env=env, **more)
+
+    def done(self, action: str, *words: Any, **more: Any) -> Answer:
+        """The same, which must end well."""
+        answer = self.run(action, *words, **more)
+        assert answer.status == 0, str(answer)
+        return answer
+
+    def restored(self, *options: Any, **more: Any) -> dict[str, bytes]:
+        """What a restore into an empty folder gives, file by file."""
+        shutil.rmtree(self.out, ignore_errors=True)
+        self.done("restore", *options, self.place.url, self.out, **more)
+        return files(self.out)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Content by path of every file below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

@@ -40,7 +40,8 @@ _DENIED = {
 }
 _MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchVersion", "404", "NotFound"}
 _FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "507"}
-_COLD = {"InvalidObjectState", "ObjectNotInActiveTierError"}
+#: What reading an archived object is answered with.
+COLD = {"InvalidObjectState", "ObjectNotInActiveTierError"}
 _BUSY = {
     "SlowDown",
     "ServiceUnavailable",
@@ -119,7 +120,7 @@ def of_answer(err: boto.ClientError, what: str) -> BackendError:
     """The error of the API for a refusal by the service."""
     code, status = code_of(err), status_of(err.response)
     message = f"{what}: {_said(err, code)}"
-    if code in _COLD:
+    if code in COLD:
         return ColdObject(message, hint="it lies in an archive: 'thaw' (package tarragon-s3-classes) asks for it back")
     if code in _MISSING:
         hint = "make the bucket first: a backup never does" if code == "NoSuchBucket" else ""

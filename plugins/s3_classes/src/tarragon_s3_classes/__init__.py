@@ -1,0 +1,1 @@
+"""Storage classes for the backend s3, and the action thaw."""
