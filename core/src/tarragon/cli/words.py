@@ -77,6 +77,8 @@ def read(rest: Sequence[str], now: int, *, commands: Collection[str] = (), separ
         notice = f"no action given: '{implied}', because of a {'path' if implied == 'backup' else 'URL'} first"
         rest = [implied, *rest]
     _refuse_removed(rest)
+    if (not rest or rest[0] not in actions) and any(word.startswith("-") for word in rest):
+        raise _no_option(next(word for word in rest if word.startswith("-")))
     if not rest or rest[0] not in actions:
         raise BadOption(_no_action(rest), hint=_actions_hint(actions))
     action, words = ALIASES.get(rest[0], rest[0]), rest[1:]
@@ -103,9 +105,6 @@ def _refuse_removed(rest: Sequence[str]) -> None:
 
 
 def _no_action(rest: Sequence[str]) -> str:
-    unknown = [word for word in rest if word.startswith("-")]
-    if unknown:
-        return f"there is no option {unknown[0]}, so no action either"
     return f"'{rest[0]}' is no action, and the words do not imply one" if rest else "an action is missing"
 
 
@@ -118,13 +117,18 @@ def _actions_hint(actions: Collection[str]) -> str:
 def _wrong_count(action: str, wanted: Sequence[str], words: Sequence[str]) -> BadOption:
     unknown = [word for word in words if word.startswith("-")]
     if unknown:
-        from .suggest import closest  # only for a mistake
-
-        hint = "-- does not end the options here" if unknown[0] == "--" else closest(unknown[0])
-        return BadOption(f"there is no option {unknown[0]}", hint=hint)
+        return _no_option(unknown[0])
     got = ", ".join(f"'{word}'" for word in words)
     number = f"got {len(words)}" + (f": {got}" if words else "")
     return BadOption(f"'{action}' takes {' and '.join(f'a {word}' for word in wanted)}; {number}")
+
+
+def _no_option(word: str) -> BadOption:
+    from .suggest import closest  # only for a mistake
+
+    name = word.partition("=")[0]
+    hint = "-- does not end the options here" if word == "--" else closest(word)
+    return BadOption(f"there is no option {name}", hint=hint)
 
 
 def _command(action: str, words: Sequence[str]) -> Line:

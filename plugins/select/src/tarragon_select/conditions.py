@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from tarragon.api import BLK, CHR, DIR, REG, BadOption, SourceError, Verdict
 
-from .lists import Listed, Patterns, entries, patterns
+from .lists import Listed, Patterns, entries, numbered, patterns
 from .patterns import pattern, regexp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from logging import Logger
 
     from tarragon.api import Context, Entry, Filter, FilterMode
@@ -59,17 +59,33 @@ class OnePattern:
 class FileList:
     """``--include-filelist`` and ``--exclude-filelist``."""
 
-    def __init__(self, many: Patterns, root: str | None) -> None:
+    def __init__(
+        self, many: Patterns, root: str | None, again: Callable[[], Iterator[tuple[int, str, Pattern]]]
+    ) -> None:
+        """``again`` reads the lines once more: only who asks why pays for it."""
         self.can_exclude = many.last is not Verdict.INCLUDE
         # A list without a pattern is no condition: it must not stand as the last one (error 16).
         self.rank = _FRONT if many.last is None else 0
         self._many = many
         self._root = root
         self._prefix = _prefix(root)
+        self._again = again
 
     def __call__(self, entry: Entry) -> Verdict | None:
-        path = self._prefix + entry.path.decode("utf-8", "surrogateescape") if entry.path else self._root or ""
-        return self._many(path, entry.kind == DIR)
+        return self._many(self._path(entry), entry.kind == DIR)
+
+    def _path(self, entry: Entry) -> str:
+        return self._prefix + entry.path.decode("utf-8", "surrogateescape") if entry.path else self._root or ""
+
+    def why(self, entry: Entry) -> str:
+        """The first line that includes or excludes; else the first that leads further inside."""
+        leading = ""
+        for number, line, one in self._again():
+            said = one(self._path(entry), entry.kind == DIR)
+            if said in (Verdict.INCLUDE, Verdict.EXCLUDE):
+                return f"line {number}: {line}"
+            leading = leading or (f"line {number}: {line}" if said is not None else "")
+        return leading
 
 
 class NoDevices:
@@ -137,6 +153,9 @@ class NotMarked:
             return None
         return Verdict.EXCLUDE
 
+    def why(self, entry: Entry) -> str:
+        return f"it holds {os.fsdecode(self._name)}"
+
 
 def _prefix(root: str | None) -> str:
     if root is None:
@@ -171,7 +190,11 @@ def _one_regexp(verdict: Verdict, argument: str, mode: FilterMode, root: bytes, 
 def _file_list(verdict: Verdict, argument: str, mode: FilterMode, root: bytes, context: Context) -> Filter:
     path = _pattern_root(mode, root)
     lines = entries(argument, mode.null_separator)
-    return FileList(Patterns(patterns(lines, mode, verdict, path)), path)
+
+    def again() -> Iterator[tuple[int, str, Pattern]]:
+        return numbered(entries(argument, mode.null_separator), mode, verdict, path)
+
+    return FileList(Patterns(patterns(lines, mode, verdict, path)), path, again)
 
 
 def _not_marked(argument: str, mode: FilterMode, root: bytes, context: Context) -> Filter:

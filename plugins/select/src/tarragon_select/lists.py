@@ -33,7 +33,14 @@ def entries(name: str, null_separator: bool) -> list[str]:
 
 def patterns(lines: Iterable[str], mode: FilterMode, verdict: Verdict, root: str | None) -> Iterator[Pattern]:
     """What the lines of a filelist say. Raises SelectionError."""
-    for line in lines:
+    return (one for _, _, one in numbered(lines, mode, verdict, root))
+
+
+def numbered(
+    lines: Iterable[str], mode: FilterMode, verdict: Verdict, root: str | None
+) -> Iterator[tuple[int, str, Pattern]]:
+    """The same, each with the number and the text of its line."""
+    for number, line in enumerate(lines, 1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
@@ -44,7 +51,7 @@ def patterns(lines: Iterable[str], mode: FilterMode, verdict: Verdict, root: str
         if text[:1] in ("'", '"') and text[:1] == text[-1:]:
             text = text[1:-1]
         if text:
-            yield pattern(text, mode, sense, root)
+            yield number, line.strip(), pattern(text, mode, sense, root)
 
 
 class Patterns:

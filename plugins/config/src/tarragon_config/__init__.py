@@ -1,0 +1,1 @@
+"""Profiles: what @name stands for, in one TOML file."""

@@ -1,0 +1,1 @@
+"""Which selection option takes a path, or leaves it out, and why."""
