@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _OURS = re.compile(r"tarragon-[0-9a-f]{16}-tempdir")
 _LOCK = "lock"
+_ELSEWHERE = "choose another folder with --tempdir"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -73,7 +74,12 @@ class TempFolder:
 
     def room(self) -> int:
         """Free bytes that this user may still fill."""
-        figures = os.fstatvfs(self._fd)
+        try:
+            figures = os.fstatvfs(self._fd)
+        except OSError as err:
+            unknown = NoTempSpace(f"the room in '{self.place.parent}' cannot be told: {err.strerror}", hint=_ELSEWHERE)
+            unknown.exit_code = 34  # docs/cli.md § 9
+            raise unknown from err
         return figures.f_bavail * figures.f_frsize
 
     def require(self, size: int) -> None:
@@ -81,7 +87,7 @@ class TempFolder:
         room = self.room()
         if room < size:
             raise NoTempSpace(
-                f"'{self.place.parent}' has room for {room} bytes, {size} are needed",
+                f"'{self.place.parent}' has room for {room >> 20} MiB, {size >> 20} MiB are needed",
                 hint="free some space there, choose another folder with --tempdir, or a smaller --volsize",
             )
 
@@ -154,7 +160,7 @@ def _made(parent: str) -> tuple[Path, int, int]:
                 return Path(path), fd, lock
             os.close(lock)  # a run that looks for stale folders was quicker: it removes this one
         os.close(fd)
-    raise SourceError(f"cannot make a private folder in '{parent}'", hint="choose another with --tempdir")
+    raise SourceError(f"cannot make a private folder in '{parent}'", hint=_ELSEWHERE)
 
 
 def remove_stale(parent: str | os.PathLike[str]) -> int:
@@ -221,7 +227,7 @@ def _empty(fd: int) -> None:
 
 
 def _translated(err: OSError, where: str) -> SourceError | NoTempSpace:
-    hint = "choose another folder with --tempdir"
+    hint = _ELSEWHERE
     if err.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoTempSpace(f"no room in '{where}'", hint=hint)
     return SourceError(f"temporary folder '{where}': {err.strerror}", hint=hint)

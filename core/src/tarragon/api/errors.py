@@ -158,6 +158,12 @@ class NoTempSpace(TarragonError):
     exit_code = 35
 
 
+class OpenFileLimit(TarragonError):
+    """The system lets this process open too few files."""
+
+    exit_code = 37
+
+
 class IntegrityError(TarragonError):
     """Stored bytes are not what they claim to be."""
 

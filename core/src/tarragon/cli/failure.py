@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import signal
 import threading
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from tarragon.api.errors import (
     CollectionError,
     Interrupted,
     Locked,
+    OpenFileLimit,
     SourceError,
     TarragonError,
     UnknownScheme,
@@ -50,12 +52,25 @@ def answer(err: BaseException, log: RunLog, *, prog: str, compat: bool) -> int:
         # No record: 2 is never an error number (docs/cli.md § 9).
         _tell_terminal(log, f"usage: {prog} [options] action [options] words\n{prog}: error: {err.message}")
         return err.exit_code
+    if limit := _file_limit(err):
+        return _foreseen(limit, log, compat)
     if isinstance(err, TarragonError):
         return _foreseen(err, log, compat)
     kind = type(err).__name__
     _record(log, f"{kind}: {err}" if str(err) else kind, UNEXPECTED, (kind,))
     _trace(err, log)
     return UNEXPECTED
+
+
+def _file_limit(err: BaseException | None) -> OpenFileLimit | None:
+    """Too few open files, whatever stumbled over it; to look further, for a traceback say, would take one more."""
+    while err is not None:
+        if isinstance(err, OSError) and err.errno in (errno.EMFILE, errno.ENFILE):
+            return OpenFileLimit(
+                "too many open files", hint="allow more with 'ulimit -n 256'; most runs need fewer than 64"
+            )
+        err = err.__cause__ or err.__context__
+    return None
 
 
 def _foreseen(err: TarragonError, log: RunLog, compat: bool) -> int:

@@ -52,7 +52,7 @@ def backup(context: Context, target: Target) -> Result:
     """Make one set: full, or incremental upon the newest chain. Raises UserError, CollectionError, SourceError."""
     source = basis.source_of(context)
     context.sealer  # noqa: B018 - a missing key or program is told before anything is looked at
-    context.temp.require(basis.room_needed(context))
+    basis.require_room(context)
     with target.writing():
         if context.options.dry_run:
             return _Run(context, target, source, basis.upon(context, target, source)).dry()
@@ -184,7 +184,7 @@ class _Run:
         """The set's files in the cache and its journal: new ones, or those of the run that was broken off."""
         context, target, broken = self._context, self._target, self._broken
         names = context.names.manifest(self.of), context.names.signatures(self.of)
-        parallel = context.options.concurrency != 0
+        parallel = context.width != 0
         ledger = target.state.ledger("journal")
         if broken is None:
             parts = target.archive.begin(*names)

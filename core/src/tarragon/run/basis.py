@@ -79,10 +79,19 @@ def shape(context: Context, source: bytes) -> dict[str, object]:
     }
 
 
+def require_room(context: Context) -> None:
+    """Raise NoTempSpace when the temporary folder is too small. Where the program chose how much is done side by side,
+    and there is no room for that, it does one thing at a time.
+    """
+    if context.options.concurrency is None and context.temp.room() < room_needed(context):
+        context.log.log(NOTICE, "one volume at a time: '%s' has room for no more", context.temp.place.parent)
+        context.width = 0
+    context.temp.require(room_needed(context))
+
+
 def room_needed(context: Context) -> int:
     """Volumes that may wait in the temporary folder: being built, built, and on their way (R63)."""
-    width = context.executor.width
-    volumes = 2 if context.options.concurrency == 0 else 2 * width + 2
+    volumes = 2 * context.width + 2 if context.width else 2
     wanted: int = volumes * context.options.volsize * MIB
     return min(wanted, _source_bound(context))
 

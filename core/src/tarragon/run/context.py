@@ -212,13 +212,16 @@ class Context:
         return compressor
 
     @cached_property
+    def width(self) -> int:
+        """How many jobs run beside what is on its way; 0: one thing at a time. Here alone parallelism is decided."""
+        width: int | None = self.options.concurrency
+        return len(os.sched_getaffinity(0)) if width is None else width
+
+    @cached_property
     def executor(self) -> Executor:
-        """Where jobs run. The one place that decides about parallelism."""
-        width = self.options.concurrency
-        if width is None:
-            width = len(os.sched_getaffinity(0))
-            width = width if width > 1 else 0
-        name = self.options.executor or ("processes" if width else "inline")
+        """Where jobs run."""
+        width = self.width
+        name = self.options.executor or ("processes" if width > (self.options.concurrency is None) else "inline")
         self._use("executor", name)
         executor: Executor | None = self.hub.ask("make_executor", name=name, width=max(1, width), context=self)
         if executor is None:

@@ -21,15 +21,16 @@ from tarragon.api.repository import Commit, Deletion, Finding, ListedObject, Vol
 from tarragon.delta import difftar, patch, sigtar
 from tarragon.delta.compare import is_at_or_below
 from tarragon.parked import MANY, Lot
-from tarragon.store.archive import Archive, cache_folder
+from tarragon.store.archive import Archive
 from tarragon.store.chain import BackupSet, Collection, collect
-from tarragon.store.state import Ledger, State, state_folder
+from tarragon.store.state import Ledger, State
 from tarragon.volume import manifest
 from tarragon.volume.unseal import check_hash, unseal
 
 from . import examine, lease, single, status
 from .alarms import Watch
 from .metadata import Metadata
+from .places import archive_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -63,15 +64,12 @@ class Target:
     @cached_property
     def archive(self) -> Archive:
         """The cache folder of this target."""
-        options = self._context.options
-        url = self._context.settings.url or ""
-        return Archive(cache_folder(options.archive_dir, options.name, url, self._context.env))
+        return archive_of(self._context)
 
     @cached_property
     def state(self) -> State:
         """What this client remembers of this target."""
-        folder = state_folder(self._context.options.archive_dir, self.archive.folder.name, self._context.env)
-        return State(folder)
+        return state_of(self._context)
 
     def ledger(self, name: str) -> Ledger:
         return self.state.ledger(name)
