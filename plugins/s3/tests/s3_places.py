@@ -13,10 +13,9 @@ from botocore.config import Config
 from programs import Answer, Household, Program
 from tarragon.api import Backend, parse_url
 from tarragon.plugin.hub import Hub
+from tarragon.settings import defaults
 from tarragon_s3 import plugin
 from tarragon_testkit import TestContext
-
-DEFAULTS = {option.name: False if option.action == "flag" else option.default for option in plugin.OPTIONS}
 
 
 class Server:
@@ -47,11 +46,10 @@ class Server:
 
     def context(self, env: dict[str, str] | None = None, hook: Any = None, **options: Any) -> TestContext:
         """A run's context for this server; ``hook`` defaults to a hub in which s3 is used, extensions and all."""
-        if hook is None:
-            hub = Hub()
-            hub.use("backend", "s3")
-            hook = hub.hook
-        return TestContext(DEFAULTS | {"timeout": 20} | options, self.env | (env or {}), hook=hook)
+        hub = Hub()
+        hub.use("backend", "s3")
+        values = defaults(hub.collect("options")) | {"timeout": 20} | options
+        return TestContext(values, self.env | (env or {}), hook=hub.hook if hook is None else hook)
 
 
 @dataclass

@@ -33,7 +33,7 @@ def place(ministack):
 
 
 def opened(place, **options):
-    return place.open(**{**CLASSES, **options})
+    return place.open(**options)
 
 
 @pytest.mark.parametrize(
