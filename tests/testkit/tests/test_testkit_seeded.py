@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 from tarragon.api import TarragonError
-from tarragon_testkit import MemoryBackend
+from tarragon_testkit import MemoryBackend, TestContext
+from tarragon_testkit.codec_contract import CIPHER, COMPRESSOR, CipherHarness, CompressorHarness
 from tarragon_testkit.contract import BACKEND
+from tarragon_testkit.executor_contract import EXECUTOR, ExecutorHarness
+from tarragon_testkit.filter_contract import FILTER, SINK, FilterHarness, SinkHarness
 from tarragon_testkit.harness import Harness, NotAsked
+from tarragon_testkit.plugin_contract import PLUGIN, PluginHarness
 from tarragon_testkit.wrapper_contract import WRAPPER, WrapperHarness
 
 HERE = Path(__file__).parent
@@ -26,6 +30,7 @@ def neighbour(name):
 
 
 stores = neighbour("seeded_stores")
+others = neighbour("seeded_others")
 
 
 def seeded(kind):
@@ -111,3 +116,64 @@ def test_a_lie_is_found_out(lie, check):
 
     err = found(BACKEND, check, backend_harness(lambda objects: LyingBackend(MemoryBackend(objects), [lie])))
     assert isinstance(err, AssertionError | TarragonError)
+
+
+@seeded("filter")
+def test_a_seeded_filter_is_found_by_the_check_named_for_its_fault(fault):
+    assert found(FILTER, fault["check"], FilterHarness(others.Filter)) is None
+    assert found(FILTER, fault["check"], FilterHarness(getattr(others, fault["name"]))) is not None
+
+
+def sinks(kind):
+    log = TestContext().log
+    return SinkHarness(lambda names: [kind(log)] if "acme" in names else [], "acme")
+
+
+@seeded("sink")
+def test_a_seeded_sink_is_found_by_the_check_named_for_its_fault(fault):
+    assert found(SINK, fault["check"], sinks(others.Sink)) is None
+    assert found(SINK, fault["check"], sinks(getattr(others, fault["name"]))) is not None
+
+
+def test_filters_and_sinks_without_faults_keep_every_promise():
+    for check in FILTER.checks:
+        assert (
+            check.name == "it_answers_as_its_author_says"
+            or found(FILTER, check.name, FilterHarness(others.Filter)) is None
+        )
+    assert [check.name for check in SINK.checks if found(SINK, check.name, sinks(others.Sink))] == []
+
+
+@pytest.mark.parametrize("kind", ["compressor", "cipher", "executor"])
+def test_a_seeded_codec_or_executor_is_found_by_the_check_named_for_its_fault(kind):
+    contract, make = {
+        "compressor": (COMPRESSOR, lambda kind: CompressorHarness(kind())),
+        "cipher": (CIPHER, lambda kind: CipherHarness(kind())),
+        "executor": (EXECUTOR, lambda kind: ExecutorHarness(kind, is_parallel=True)),
+    }[kind]
+    for fault in FAULTS[kind]:
+        harness = make(getattr(others, fault["name"]))
+        assert found(contract, fault["check"], harness) is not None
+        if kind == "executor":
+            harness.close()
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """Makes the harness of a plugin module that is otherwise without faults."""
+
+    def make(members=None, source="", readme=others.README, needs=("tarragon-core>=0.1",)):
+        (tmp_path / "acme_plugin.py").write_text(f"{source}TARRAGON_API = (0, 1)\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        good = {"open_backend": lambda url: None, "options": lambda: (others.OPTION,)}
+        harness = PluginHarness("acme_plugin", readme=readme, needs=needs)
+        harness.__dict__.update(module=others.module("acme_plugin", **(good | (members or {}))), dist=None)
+        return harness
+
+    return make
+
+
+@seeded("plugin")
+def test_a_seeded_plugin_is_found_by_the_check_named_for_its_fault(fault, plugin):
+    assert found(PLUGIN, fault["check"], plugin()) is None
+    assert found(PLUGIN, fault["check"], plugin(**others.MODULES[fault["name"]])) is not None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         MemoryBackend,
         SlowBackend,
     )
+    from .more_suite import FilterContract, PluginContract, SinkContract
     from .suite import BackendContract, WrapperContract
     from .wiring import open_url, plugin_hook
 
@@ -32,11 +33,14 @@ __all__ = [
     "CompressorContract",
     "ExecutorContract",
     "FaultyBackend",
+    "FilterContract",
     "LateBackend",
     "LyingBackend",
     "MemoryBackend",
     "open_url",
     "plugin_hook",
+    "PluginContract",
+    "SinkContract",
     "SlowBackend",
     "TestContext",
     "WrapperContract",
@@ -46,6 +50,7 @@ _HOMES = {
     "codec_suite": "CipherContract CompressorContract ExecutorContract",
     "context": "TestContext",
     "fakes": "BytesSource ColdBackend FaultyBackend LateBackend LyingBackend MemoryBackend SlowBackend",
+    "more_suite": "FilterContract PluginContract SinkContract",
     "suite": "BackendContract WrapperContract",
     "wiring": "open_url plugin_hook",
 }

@@ -75,7 +75,7 @@ class Harness:
 
     ``open`` connects anew to the same store. ``settle_s``: how late a change may be seen. ``small``: bytes cost money.
     ``many``: more objects than one page of a listing. ``large``: more bytes than one part of an upload. ``secrets``:
-    what no message may hold. What was put is deleted at close.
+    what no message may hold. What was put is deleted at close; ``salt`` stands in the name of each.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Harness:
         self.secrets = tuple(secret for secret in secrets if secret)
         self._connections: list[Backend] = []
         self._made: set[str] = set()
-        self._salt = random.randbytes(4).hex()
+        self.salt = random.randbytes(4).hex()
         self.backend = self.connect()
 
     def connect(self) -> Backend:
@@ -103,13 +103,13 @@ class Harness:
 
     def name(self, word: str = "") -> str:
         """A name that is new in this store."""
-        name = f"duplicity-{self._salt}-{len(self._made)}{word}.difftar"
+        name = f"duplicity-{self.salt}-{len(self._made)}{word}.difftar"
         self._made.add(name)
         return name
 
     def own(self, name: str) -> str:
         """``name`` behind a prefix of this test: on a store in use it must be nobody else's."""
-        return f"{self._salt}-{name}"
+        return f"{self.salt}-{name}"
 
     def put(self, data: bytes, name: str = "", role: Role = Role.VOLUME, backend: Backend | None = None) -> str:
         """Store bytes; the name, a new one unless given."""

@@ -9,7 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from pytest import Parser
 
-for module in ("objects", "conduct", "codec_contract", "executor_contract", "wrapper_contract", "stateful"):
+_CHECKS = "objects conduct stateful wrapper_contract codec_contract executor_contract filter_contract plugin_contract"
+for module in _CHECKS.split():
     pytest.register_assert_rewrite(f"tarragon_testkit.{module}")
 
 

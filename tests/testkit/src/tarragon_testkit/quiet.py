@@ -1,4 +1,4 @@
-"""What something says and waits for while it works: its output, its log records, its naps."""
+"""What something does beside its work: its output, its log records, its naps, the files it touches."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 import time
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
@@ -78,3 +79,40 @@ def naps(package: str) -> Iterator[list[float]]:
     finally:
         for holder in holders:
             holder.sleep = real
+
+
+_EVENTS = ("open", "os.listdir", "os.scandir", "subprocess.Popen", "socket.connect", "os.remove", "os.mkdir")
+_LOOKS = ("stat", "lstat", "access", "readlink")
+_watchers: dict[int, list[str]] = {}  # thread → what it touched; an audit hook cannot be taken off again
+
+
+def _audit(event: str, args: Any) -> None:
+    if event in _EVENTS and (found := _watchers.get(threading.get_ident())) is not None:
+        found.append(f"{event} {args[0] if args else ''}")
+
+
+@contextmanager
+def touches() -> Iterator[list[str]]:
+    """Catch what this thread opens, lists, looks at, starts or connects to."""
+    if not _watchers:
+        sys.addaudithook(_audit)
+        _watchers[0] = []  # from now on there is a hook
+    found: list[str] = []
+    real = {name: getattr(os, name) for name in _LOOKS}
+
+    def looking(name: str) -> Callable[..., Any]:
+        def look(*args: Any, **more: Any) -> Any:
+            found.append(f"{name} {args[0] if args else ''}")
+            return real[name](*args, **more)
+
+        return look
+
+    for name in _LOOKS:
+        setattr(os, name, looking(name))
+    _watchers[threading.get_ident()] = found
+    try:
+        yield found
+    finally:
+        _watchers.pop(threading.get_ident())
+        for name, function in real.items():
+            setattr(os, name, function)
