@@ -198,7 +198,7 @@ class CheckThenPut(MemoryBackend):
     def put_new(self, name, source, role):
         if name in self.objects:
             return False
-        time.sleep(0.01)  # the way to the server
+        time.sleep(0.2)  # the way to the server
         self.put(name, source, role)
         return True
 
@@ -206,7 +206,7 @@ class CheckThenPut(MemoryBackend):
 class SharedState(MemoryBackend):
     def put(self, name, source, role):
         self.current = name
-        time.sleep(0.002)  # the way to the server
+        time.sleep(0.02)  # the way to the server
         super().put(self.current, source, role)
 
 

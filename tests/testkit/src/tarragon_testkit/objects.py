@@ -10,6 +10,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
+from threading import Barrier
 
 from tarragon.api import Capability, NotFound, ObjectInfo, Role, TarragonError, Unsupported
 
@@ -274,11 +275,14 @@ def an_exclusive_put_does_not_replace(h: Harness) -> None:
 @check(needs=Capability.EXCLUSIVE_PUT)
 def of_many_exclusive_puts_one_wins(h: Harness) -> None:
     name, connections = h.name(), [h.connect() for _ in range(6)]
-    with ThreadPoolExecutor(6) as threads:
-        sources = [BytesSource(str(number).encode()) for number in range(6)]
-        won = list(
-            threads.map(lambda pair: pair[0].put_new(name, pair[1], Role.OWN), zip(connections, sources, strict=True))
-        )
+    start = Barrier(len(connections))
+
+    def race(number: int) -> bool:
+        start.wait()
+        return connections[number].put_new(name, BytesSource(str(number).encode()), Role.OWN)
+
+    with ThreadPoolExecutor(len(connections)) as threads:
+        won = list(threads.map(race, range(len(connections))))
     assert sorted(won) == [False] * 5 + [True]
     assert h.read(name) == str(won.index(True)).encode()
 
