@@ -17,7 +17,7 @@ from tarragon.api import BackendURL, BadOption, BadURL, Secret, UserError, parse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from tarragon.api import Backend, Repository
+    from tarragon.api import Backend, Repository, Selection
 
 
 def installed_schemes() -> tuple[frozenset[str], frozenset[str]]:
@@ -66,6 +66,7 @@ class TestContext:
         self.opened: list[tuple[str, dict[str, str]]] = []
         self.repository: Repository = repository
         self.facts: dict[str, Any] = {}
+        self.source: bytes | None = None
         self.now = now
         self._url = url
         self._passwords = list(passwords)
@@ -77,6 +78,9 @@ class TestContext:
         if not self._url:
             raise UserError("the test has no target")
         return parse_url(self._url, *installed_schemes())
+
+    def selection(self, root: bytes) -> Selection:
+        raise UserError(f"the test has no selection for '{os.fsdecode(root)}'")
 
     def parse_time(self, text: str) -> int:
         """Seconds since 1970, or a day (``2023-11-14``, UTC); the core's own knows many more forms."""

@@ -1,6 +1,7 @@
 """What a plugin owes as a package: its module, its options, its README, its metadata. No pytest here.
 
-This is the one place of the kit that looks at the core beyond its API, for the flags that are taken already.
+This is the one place of the kit that looks at the core beyond its API: for the groups that there are, and the flags
+that are taken.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ had = set(sys.modules)
 import {}
 print(json.dumps(sorted(set(sys.modules) - had)))
 """
-_KINDS = ("backend", "wrapper", "compressor", "cipher", "suffix", "filter", "stats", "executor", "command", "observer")
 
 
 def _module(point: importlib.metadata.EntryPoint) -> str:
@@ -131,10 +131,12 @@ def its_hooks_are_hooks_of_this_api(h: PluginHarness) -> None:
 
 @check()
 def its_entry_points_are_of_groups_that_there_are(h: PluginHarness) -> None:
+    from tarragon.cli.in_use import KINDS
+
     if not h.dist:
         raise NotAsked("it is not installed")
     for group, name in h.claims:
-        assert not group.startswith("tarragon.") or group.removeprefix("tarragon.") in _KINDS, group
+        assert not group.startswith("tarragon.") or group.removeprefix("tarragon.") in KINDS, group
         assert re.fullmatch(r"[A-Za-z0-9_+-]+", name), name
 
 
