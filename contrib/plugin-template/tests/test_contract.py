@@ -3,7 +3,6 @@ from tarragon_testkit import BackendContract, PluginContract
 
 class TestShelf(BackendContract):
     url = "shelf://{tmp}/box.db"
-    options = {"shelf_timeout": 30.0}
     many = 100  # a table's listing has no pages, and each put waits for the disk
 
 

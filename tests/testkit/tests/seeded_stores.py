@@ -234,6 +234,19 @@ class ErrorPageAsContent(MemoryBackend):
         return super().read(name, start, stop)
 
 
+class StuckAfterAFailedPut(MemoryBackend):
+    is_stuck = False
+
+    def put(self, name, source, role):
+        if self.is_stuck:
+            raise ConnectionError("half a request was sent")
+        try:
+            super().put(name, source, role)
+        except OSError:
+            self.is_stuck = True
+            raise
+
+
 # -- wrappers: something that stores a sum beside each object, as par2 stores recovery files --------------------------
 
 OWN = ".sum"

@@ -27,7 +27,7 @@ class CompressorContract(Suite):
     level: ClassVar[int | None] = None
 
     def compressor(self, context: TestContext) -> Compressor:
-        hook = plugin_hook("tarragon.compressor", self.name)
+        hook = plugin_hook("tarragon.compressor", self.name, context)
         made: Compressor = hook.make_compressor(name=self.name, level=self.level, context=context)
         return made
 
@@ -42,7 +42,7 @@ class CipherContract(Suite):
     name: ClassVar[str] = ""
 
     def cipher(self, context: TestContext) -> Cipher:
-        made: Cipher = plugin_hook("tarragon.cipher", self.name).make_cipher(name=self.name, context=context)
+        made: Cipher = plugin_hook("tarragon.cipher", self.name, context).make_cipher(name=self.name, context=context)
         return made
 
     @every(CIPHER)
@@ -57,7 +57,7 @@ class ExecutorContract(Suite):
     is_parallel: ClassVar[bool] = True
 
     def executor(self, width: int, context: TestContext) -> Executor:
-        hook = plugin_hook("tarragon.executor", self.name)
+        hook = plugin_hook("tarragon.executor", self.name, context)
         made: Executor = hook.make_executor(name=self.name, width=width, context=context)
         return made
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from tarragon.api import Backend, Capability, ColdObject, NotFound, Role
 
 from .fakes import BytesSource
-from .harness import Contract, Harness, NotAsked, WatchedSource, raises
+from .harness import BrokenSource, Contract, Harness, NotAsked, WatchedSource, raises
 from .quiet import naps, output, records
 
 if TYPE_CHECKING:
@@ -81,6 +81,15 @@ def a_put_is_done_when_it_returns(h: Harness) -> None:
     source.wipe()
     other = h.connect()
     assert h.eventually(lambda: h.read(name, backend=other) == b"now" * 500)
+
+
+@check()
+def a_put_that_fails_half_way_can_be_tried_again(h: Harness) -> None:
+    name, data = h.put(b""), bytes(200_000)
+    raises(Exception, h.backend.put, name, BrokenSource(data), Role.VOLUME)
+    h.backend.reconnect()  # as the core does before it tries again
+    h.put(data, name)
+    assert h.eventually(lambda: h.read(name) == data)
 
 
 # -- what it remembers ------------------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from tarragon.api import BackendURL, BadOption, BadURL, Secret, UserError, parse_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from tarragon.api import Backend, Repository, Selection
+    from tarragon.api import Backend, Option, Repository, Selection
 
 
 def installed_schemes() -> tuple[frozenset[str], frozenset[str]]:
@@ -38,9 +38,9 @@ class Options(SimpleNamespace):
 class TestContext:
     """A run's context (api.Context) for tests of plugins.
 
-    ``passwords`` are the answers to ``ask_password``, in turn, for which no variable is set; ``prompts`` records what
-    was asked. ``open`` answers ``open_backend``, and ``opened`` records what was opened with which environment.
-    ``url`` is the run's target. Time stands still at ``now``.
+    Of ``options`` those need to be given that are not to have their defaults. ``passwords`` are the answers to
+    ``ask_password``, in turn, for which no variable is set; ``prompts`` records what was asked. ``open`` answers
+    ``open_backend``. ``url`` is the run's target. Time stands still at ``now``.
     """
 
     __test__ = False  # not a test class, for all its name
@@ -72,6 +72,18 @@ class TestContext:
         self._passwords = list(passwords)
         self._open = open
         self._tempdir = tempdir
+
+    def add_defaults(self, options: Iterable[Option]) -> None:
+        """Take the defaults of options that the test did not give, as a run does for the plugins that it uses."""
+        for option in options:
+            if option.action == "select" or hasattr(self.options, option.name):
+                continue
+            default = option.default
+            if default is None and option.action == "append":
+                default = ()
+            if default is None and option.action == "flag" and option.const in (None, True, False):
+                default = option.const is False
+            setattr(self.options, option.name, default)
 
     @property
     def url(self) -> BackendURL:

@@ -34,7 +34,7 @@ class FilterContract(Suite):
     looks_at_disk: ClassVar[bool] = False
 
     def filter(self, root: bytes, context: TestContext) -> Filter:
-        hook = plugin_hook("tarragon.filter", self.option)
+        hook = plugin_hook("tarragon.filter", self.option, context)
         made: Filter | None = hook.make_filter(
             option=self.option, argument=self.argument, mode=self.mode, root=root, context=context
         )
@@ -54,7 +54,7 @@ class SinkContract(Suite):
     name: ClassVar[str] = ""
 
     def sinks(self, names: Sequence[str], context: TestContext) -> Sequence[Sink]:
-        hook = plugin_hook("tarragon.stats", self.name)
+        hook = plugin_hook("tarragon.stats", self.name, context)
         return [sink for made in hook.make_sinks(names=list(names), context=context) for sink in made]
 
     @every(SINK)

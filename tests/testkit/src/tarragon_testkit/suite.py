@@ -137,7 +137,7 @@ class WrapperContract(BackendContract):
         """The wrapper around ``inner``."""
         raw = f"{self.prefix}+file:///nowhere"
         url = parse_url(raw, {"file"}, {self.prefix})
-        hook = plugin_hook("tarragon.wrapper", self.prefix)
+        hook = plugin_hook("tarragon.wrapper", self.prefix, context)
         wrapped: Backend = hook.wrap_backend(prefix=self.prefix, inner=inner, url=url, context=context)
         return wrapped
 
