@@ -15,6 +15,8 @@ import sys
 import pytest
 
 COUNT = 40
+#: What the dummies claim, in turn; not observers, which every run is there for.
+KINDS = ("backend", "wrapper", "compressor", "cipher", "suffix", "filter", "stats", "executor", "command", "report")
 PLUGIN = """\
 import json
 from tarragon.api import TARRAGON_API, Option, hookimpl
@@ -38,7 +40,7 @@ if os.environ.get("IMPORTED"):
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """A folder with forty distributions, each of which claims a scheme."""
+    """A folder with forty distributions, four of each kind."""
     place = tmp_path_factory.mktemp("site")
     for number in range(COUNT):
         package = place / f"tarragon_dummy{number}"
@@ -48,8 +50,13 @@ def installed(tmp_path_factory):
         (package / "plugin.py").write_text(PLUGIN.replace("{number}", str(number)))
         info = place / f"tarragon_dummy{number}-1.0.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: tarragon-dummy{number}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[tarragon.backend]\ndummy{number} = tarragon_dummy{number}.plugin\n")
+        described = f"Metadata-Version: 2.1\nName: tarragon-dummy{number}\nVersion: 1.0\nRequires-Dist: tarragon-core\n"
+        (info / "METADATA").write_text(described)
+        kind = KINDS[number % len(KINDS)]
+        (info / "entry_points.txt").write_text(f"[tarragon.{kind}]\ndummy{number} = tarragon_dummy{number}.plugin\n")
+        (info / "INSTALLER").write_text("pip\n")
+        files = [f"{package.name}/{name}.py,," for name in ("__init__", "backend", "plugin")]
+        (info / "RECORD").write_text("\n".join([*files, f"{info.name}/METADATA,,", ""]))
     (place / "watch_imports.py").write_text(WATCH)
     return place
 
@@ -108,9 +115,11 @@ def full(tmp_path):
 @pytest.mark.requirement("R65")
 def test_the_dummies_are_seen(machine):
     code = (
-        "from tarragon.plugin import finder; print(len([n for n in finder.names('backend') if n.startswith('dummy')]))"
+        "import sys; from tarragon.plugin import finder; "
+        "print(len([n for kind in sys.argv[1:] for n in finder.names(kind) if n.startswith('dummy')]))"
     )
-    ended = subprocess.run([sys.executable, "-c", code], env=machine.env, capture_output=True, text=True, check=True)
+    line = [sys.executable, "-c", code, *KINDS]
+    ended = subprocess.run(line, env=machine.env, capture_output=True, text=True, check=True)
     assert str(COUNT) == ended.stdout.strip()
 
 
