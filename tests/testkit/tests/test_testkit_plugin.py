@@ -5,6 +5,15 @@ import sys
 
 CODE = "import sys, tarragon_testkit.pytest_plugin; print([m for m in sys.modules if m.startswith('tarragon')])"
 
+FREE = """
+import importlib, sys
+sys.modules["pytest"] = None  # whoever imports it fails
+for name in ("contract wrapper_contract codec_contract executor_contract filter_contract plugin_contract stateful "
+             "check_backend fakes context wiring plugin").split():
+    importlib.import_module(f"tarragon_testkit.{name}")
+print("free")
+"""
+
 FAILING = """
 from tarragon_testkit import BackendContract, MemoryBackend
 
@@ -26,6 +35,11 @@ class TestKeepsOld(BackendContract):
 def test_pytest_pays_for_nothing_that_it_does_not_use():
     run = subprocess.run([sys.executable, "-c", CODE], stdout=subprocess.PIPE, text=True, check=True)
     assert run.stdout.strip() == "['tarragon_testkit', 'tarragon_testkit.pytest_plugin']"
+
+
+def test_the_checks_and_the_command_need_no_pytest():
+    run = subprocess.run([sys.executable, "-c", FREE], capture_output=True, text=True)
+    assert run.stdout.strip() == "free", run.stderr
 
 
 def test_a_broken_promise_is_reported_by_its_name_with_the_values_that_differ(tmp_path):
