@@ -19,6 +19,8 @@ CONTRACTS = {
     "compressor": "CompressorContract",
     "cipher": "CipherContract",
     "executor": "ExecutorContract",
+    "filter": "FilterContract",
+    "stats": "SinkContract",
 }
 
 #: Folder → promises that its package does not keep yet, because it is being written.
