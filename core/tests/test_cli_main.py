@@ -32,7 +32,7 @@ def run(monkeypatch):
     """Stands for the engine: keeps the settings, and ends as it is told to."""
     kept = types.SimpleNamespace(settings=None, ends=lambda settings, hub, log: 0)
 
-    def engine(settings, hub, log):
+    def engine(settings, hub, log, stop):
         kept.settings = settings
         return kept.ends(settings, hub, log)
 

@@ -1,5 +1,5 @@
 """``python -m tarragon``."""
 
-from tarragon.cli.main import main
+from tarragon.cli.main import script
 
-raise SystemExit(main())
+script()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import resource
 import signal
@@ -264,3 +265,31 @@ def test_nothing_stays_open(backend):
         backend.read(f"v{number}", 1, 2).close()
     list(backend.list())
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+class CountingSource(BytesSource):
+    """Tells how many bytes were taken through its stream: what the core slows down."""
+
+    passed = 0
+
+    def open(self):
+        counting = self
+
+        class Stream(io.BytesIO):
+            def read(self, size=-1):
+                data = super().read(size)
+                counting.passed += len(data)
+                return data
+
+        return Stream(self.data)
+
+
+@pytest.mark.parametrize("role", [Role.VOLUME, Role.MANIFEST])
+def test_with_a_limit_every_byte_passes_the_core(tmp_path, role):
+    data = os.urandom(1_000_001)
+    for limit in (0, 5):
+        source = CountingSource(data)
+        backend = open_url(f"file://{tmp_path}", TestContext({"limit_upload": limit}))
+        backend.put(f"vol{limit}", source, role)
+        assert (tmp_path / f"vol{limit}").read_bytes() == data
+        assert source.passed == (len(data) if limit else 0)

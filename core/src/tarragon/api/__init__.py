@@ -1,6 +1,6 @@
 """What a plugin may import, and nothing else of the core."""
 
-from .backend import Backend, BackendWrapper, Capability, ObjectInfo, Role, Source, put_whole, puts_whole
+from .backend import Backend, BackendWrapper, Capability, ObjectInfo, Pace, Role, Source, put_whole, puts_whole
 from .codec import Cipher, Compressor
 from .entry import (
     BLK,
@@ -73,6 +73,7 @@ from .events import (
 )
 from .executor import Executor
 from .hooks import TARRAGON_API, Action, Command, Context, Extension, Hooks, Profile, hookimpl, hookspec
+from .operation import Operation, operation
 from .options import Option, Secret
 from .repository import Deletion, Finding, Ledger, ListedObject, Repository, VolumeRef
 from .url import BackendURL, is_url, parse_url, scheme_of, split_scheme
@@ -134,11 +135,14 @@ __all__ = [
     "NotInBackup",
     "ObjectInfo",
     "OpenFileLimit",
+    "operation",
+    "Operation",
     "Option",
     "order_key",
     "Outcome",
     "OutOfSpace",
     "parse_url",
+    "Pace",
     "PermissionDenied",
     "PluginError",
     "Profile",

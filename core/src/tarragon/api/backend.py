@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum, Flag, auto
+from enum import Enum, Flag, IntEnum, auto
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Protocol
 
 from .errors import NotFound, TarragonError, Unsupported, WrongSize
@@ -32,6 +32,14 @@ class Capability(Flag):
     THREADS = auto()  #: one instance may be used from several threads
     READ_ONLY = auto()
     EXCLUSIVE_PUT = auto()  #: put_new() fails when the name exists, atomically: leases
+
+
+class Pace(IntEnum):
+    """Who keeps to ``--limit-upload`` or ``--limit-download``, and sees whether bytes move; the worst is the last."""
+
+    STREAM = 0  #: the core: they pass through Source.open() or the stream of read() when they are on the wire
+    OWN = 1  #: the driver: it gives a program the limit (context.options.limit_upload: KiB/s, 0: none), or is paced()
+    NONE = 2  #: nobody can: the run says so when it starts
 
 
 class Role(Enum):
@@ -64,7 +72,10 @@ class Source(Protocol):
     def sha1(self) -> str: ...
     def open(self) -> BinaryIO: ...
     def as_file(self) -> AbstractContextManager[Path]:
-        """The bytes as a file, for drivers that call a program. Must not be changed; may be hard-linked."""
+        """The bytes as a file, for drivers that call a program. Must not be changed; may be hard-linked.
+
+        A driver that stores what it finds there has another ``upload_pace`` than STREAM.
+        """
         ...
 
 
@@ -74,10 +85,16 @@ class Backend(ABC):
     Names are ASCII without a slash. The far side must keep what a finished put() gave it, and show it to other
     connections at once or after a delay that the driver documents. A driver never retries, never sleeps, never logs
     passwords and never prints: it translates the far side's answers into ``tarragon.api`` errors.
+
+    Calls come one at a time where THREADS is not claimed, but not always from the same thread. One in which nothing
+    moves for ``--timeout`` seconds is given up, and the object with it: another connection is opened. A driver that
+    moves bytes where the core cannot see them tells so (``tarragon.api.operation``).
     """
 
     capabilities: Capability = Capability.NONE
     max_parallel: int = 4
+    upload_pace: Pace = Pace.STREAM
+    download_pace: Pace = Pace.STREAM
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
@@ -145,6 +162,8 @@ class BackendWrapper(Backend):
         self.inner = inner
         self.capabilities = inner.capabilities & ~self.loses
         self.max_parallel = inner.max_parallel
+        self.upload_pace = max(type(self).upload_pace, inner.upload_pace)
+        self.download_pace = max(type(self).download_pace, inner.download_pace)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         return self.inner.list(prefix)

@@ -22,6 +22,7 @@ from tarragon.api.errors import (
     UnknownScheme,
     UserError,
 )
+from tarragon.store.attempt import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,20 +115,26 @@ def asked_for_compat(words: Sequence[str]) -> bool:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does: with what is under way put in order.
+def interruptible() -> Iterator[Stop]:
+    """SIGTERM ends the run as Ctrl-C does: with what is under way put in order. Other threads are told.
 
     By the same exception, which nothing that looks after errors can take for one of a single entry.
     """
+    stop = Stop()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield stop
         return
 
-    def stop(number: int, _frame: FrameType | None) -> None:
+    def end(number: int, _frame: FrameType | None) -> None:
+        stop.set()
         raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name}")
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number, handler in before.items():
+        if number == signal.SIGTERM or handler is signal.default_int_handler:  # else it is to be ignored
+            signal.signal(number, end)
     try:
-        yield
+        yield stop
     finally:
-        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)

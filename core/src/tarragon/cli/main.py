@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .first import First, first_pass, open_log, understood, version_line, without_json
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from tarragon.plugin.hub import Hub
     from tarragon.record import RunLog
     from tarragon.settings import Settings
+    from tarragon.store.attempt import Stop
 
     from .parser import Parsed
     from .scan import Found
@@ -23,7 +25,7 @@ SECRETS = ("PASSPHRASE", "SIGN_PASSPHRASE", "BACKEND_PASSWORD", "FTP_PASSWORD", 
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "tarragon", compat: bool = False) -> int:
-    """Run one command line; the exit status.
+    """Run one command line; the exit status. The console script is ``script``.
 
     As ``prog`` "duplicity" only duplicity's own actions are action words; ``compat`` asks for its exit statuses.
     """
@@ -49,12 +51,26 @@ def _profile(words: list[str]) -> tuple[Profile | None, list[str]]:
     """The profile in front of a line, and the line with its options in that place."""
     if not words or words[0][:1] != "@":
         return None, words
-    import os  # only for who has profiles
-
     from .profile import profile_of
 
     profile, rest = profile_of(words, os.environ)
     return profile, [*profile.options, *rest]
+
+
+def script(*, prog: str = "tarragon", compat: bool = False) -> NoReturn:
+    """The console script: ``main``, and then an end also where a call hangs in a driver that nobody waits for."""
+    status = main(prog=prog, compat=compat)
+    if _is_held():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    raise SystemExit(status)
+
+
+def _is_held() -> bool:
+    """Whether a thread is left inside a driver: an SDK's own threads could keep the program from ending."""
+    attempt = sys.modules.get("tarragon.store.attempt")  # without it there is no far side
+    return attempt is not None and attempt.is_held()
 
 
 def _say(text: str, into: str = "stdout") -> int:
@@ -76,12 +92,12 @@ def _logged(first: First, wrong: Exception | None, prog: str, compat: bool, prof
     hub = Hub(log)
     error: BaseException | None = None
     try:
-        with interruptible():
+        with interruptible() as stop:
             if first.json:
                 _report(hub, log)
             if wrong:
                 raise wrong
-            status = _run(first, hub, log, prog, compat, profile)
+            status = _run(first, hub, log, prog, compat, profile, stop)
     except (Exception, KeyboardInterrupt) as err:  # noqa: BLE001 - the one place that turns errors into a status
         error, status = err, answer(err, log, prog=prog, compat=compat)
     hub.tell("ended", exit_code=status, error=error)
@@ -98,8 +114,7 @@ def _report(hub: Hub, log: RunLog) -> None:
         hub.register(report)
 
 
-def _run(first: First, hub: Hub, log: RunLog, prog: str, compat: bool, profile: Profile | None) -> int:
-    import os  # with all that follows
+def _run(first: First, hub: Hub, log: RunLog, prog: str, compat: bool, profile: Profile | None, stop: Stop) -> int:
 
     from .in_use import InUse
     from .parser import CORE, grammar_of, parse
@@ -123,7 +138,7 @@ def _run(first: First, hub: Hub, log: RunLog, prog: str, compat: bool, profile: 
     for remark in parsed.remarks:
         log.warning("%s", remark)
     settings = _settings(parsed, log, prog, compat, profile)
-    return _action(settings, hub, log)
+    return _action(settings, hub, log, stop)
 
 
 def _settings(parsed: Parsed, log: RunLog, prog: str, compat: bool, profile: Profile | None) -> Settings:
@@ -175,7 +190,7 @@ def _as_manual_says(url: str, values: Mapping[str, Any]) -> str:
     return url
 
 
-def _action(settings: Settings, hub: Hub, log: RunLog) -> int:
+def _action(settings: Settings, hub: Hub, log: RunLog, stop: Stop) -> int:
     from tarragon.api.url import parse_url
     from tarragon.plugin import finder
     from tarragon.run.actions import run
@@ -183,4 +198,4 @@ def _action(settings: Settings, hub: Hub, log: RunLog) -> int:
     if settings.url:
         # Raises BadURL, and the password must never show: it is hidden before anybody speaks of the URL.
         log.hide(parse_url(settings.url, finder.names("backend"), finder.names("wrapper")).password)
-    return int(run(settings, hub, log))
+    return int(run(settings, hub, log, stop))

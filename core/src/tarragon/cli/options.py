@@ -139,6 +139,8 @@ OURS = (
         default=0,
         help="wait so long for another run that writes to the same target; not given: fail at once",
     ),
+    Option(flag="--limit-upload", type=int, metavar="KiB/s", default=0, help="bandwidth of all uploads; 0: no limit"),
+    Option(flag="--limit-download", type=int, metavar="KiB/s", default=0, help="the same for downloads; 0: no limit"),
     _flag("--compat-exit", "end with duplicity's exit statuses"),
     *_secret("passphrase", "the passphrase"),
     *_secret("sign-passphrase", "the signing key's passphrase"),

@@ -6,7 +6,7 @@ import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from tarragon.api.errors import TarragonError, UserError
+from tarragon.api.errors import Interrupted, TarragonError, UserError
 from tarragon.api.events import Outcome
 
 from .context import Context
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tarragon.plugin.hub import Hub
     from tarragon.record import RunLog
     from tarragon.settings import Settings
+    from tarragon.store.attempt import Stop
 
     from .restored import Damage
 
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 NOT_STORED, NOT_RESTORED, ALARM = 100, 101, 102
 
 
-def run(settings: Settings, hub: Hub, log: RunLog) -> int:
+def run(settings: Settings, hub: Hub, log: RunLog, stop: Stop | None = None) -> int:
     """Run an action; the exit status. Observers are told how it ended whatever happens."""
     context = Context(settings, hub, log)
+    context.stop = stop
     started = time.time()
     facts = context.facts
     status = 1
@@ -39,6 +41,9 @@ def run(settings: Settings, hub: Hub, log: RunLog) -> int:
         status = _watched(context, facts, status)
     except TarragonError as err:
         status, error = err.exit_code, err
+        raise
+    except KeyboardInterrupt as err:
+        status, error = Interrupted.exit_code, err
         raise
     except BaseException as err:
         error = err

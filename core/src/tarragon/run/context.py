@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tarragon.plugin.hub import Hub
     from tarragon.record import RunLog
     from tarragon.settings import Options, Settings
+    from tarragon.store.attempt import Stop
     from tarragon.store.store import Store
 
 #: Variables of a part of the target whose values must not be logged.
@@ -45,6 +46,7 @@ class Context:
     """One run: its settings, plugins, far side, temporary folder and clock. Also what plugins see of it."""
 
     def __init__(self, settings: Settings, hub: Hub, log: RunLog, env: Mapping[str, str] | None = None) -> None:
+        self.stop: Stop | None = None
         self.settings = settings
         self.hub = hub
         self.log = log
@@ -151,6 +153,10 @@ class Context:
             log=self.log,
             num_retries=options.num_retries,
             retry_delay_s=options.backend_retry_delay,
+            timeout_s=options.timeout,
+            limit_upload=options.limit_upload,
+            limit_download=options.limit_download,
+            stop=self.stop,
             on_stored=lambda volume: self.hub.tell("volume_stored", volume=volume, context=self),
             file_prefix=options.file_prefix or "",
         )
@@ -261,7 +267,9 @@ class Context:
             raise error
         from getpass import getpass  # with termios, for the terminal only
 
-        secret = Secret(getpass(f"{prompt}: "))
+        from tarragon.store.attempt import at_home
+
+        secret = Secret(at_home(lambda: getpass(f"{prompt}: ")))
         self.log.hide(secret)
         self._answers[prompt] = secret
         return secret

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import re
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
@@ -24,6 +22,7 @@ from tarragon.api import (
     NoTempSpace,
     NotFound,
     ObjectInfo,
+    Pace,
     PermissionDenied,
     SourceError,
     StoredVolume,
@@ -34,7 +33,11 @@ from tarragon.api import (
     ValidationFailed,
     WrongSize,
 )
+from tarragon.record import NOTICE
 
+from .attempt import Attempt, Bucket, Limits, Stop
+from .check import check, checked_stat, is_sound, pieces
+from .lines import Line, Lines
 from .retry import Retry
 from .source import FileSource
 
@@ -45,12 +48,12 @@ if TYPE_CHECKING:
     from tarragon.api import Role, Source
 
 T = TypeVar("T")
+_Kinds = tuple[type[TarragonError], ...]
 
-_PIECE = 1 << 20
-_NAME = re.compile(r"[ -.0-~]{1,1024}")  # ASCII without control characters and slash
-_DIGEST = re.compile(r"sha1:[0-9a-f]{40}|md5:[0-9a-f]{32}")
 #: Answers that say nothing was changed: what stands at the far side is not ours to clean up.
 _UNTOUCHED = (PermissionDenied, NotFound, ColdObject, Unsupported, UserError)
+#: Names in one call of ``delete_many``.
+_MANY = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,9 @@ class Store:
 
     ``backend`` is a connection, or what opens one: then each operation under way has a connection of its own where
     the driver does not claim THREADS. No more than ``backend.max_parallel`` operations are under way at a time.
-    ``on_stored`` is told of every object that was put and checked. ``file_prefix`` begins the names of unfinished
-    puts. All methods may be called from several threads.
+    A call in which nothing moves for ``timeout_s`` (0: for ever) is given up with its connection. Limits are KiB/s of
+    all connections together. ``on_stored`` is told of every object that was put and checked. ``file_prefix`` begins the
+    names of unfinished puts. ``stop`` ends what waits. All methods may be called from several threads.
     """
 
     def __init__(
@@ -82,27 +86,36 @@ class Store:
         log: Logger,
         num_retries: int = 5,
         retry_delay_s: float = 30,
+        timeout_s: float = 30,
+        limit_upload: float = 0,
+        limit_download: float = 0,
         on_stored: Callable[[StoredVolume], None] | None = None,
         file_prefix: str = "",
         max_listed: int = 1_000_000,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] = time.sleep,
+        stop: Stop | None = None,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
+        stop = stop or Stop()
         self._log, self._on_stored, self._max_listed, self._clock = log, on_stored, max_listed, clock
         self._temporary = file_prefix + "tarragon.tmp-"
-        self._retry = Retry(num_retries, retry_delay_s, sleep, log)
-        self._open = None if isinstance(backend, Backend) else backend
-        first = backend if isinstance(backend, Backend) else self._retry.run("connect", backend, lambda: None)
+        self._pause = sleep or stop.pause
+        self._retry = Retry(num_retries, retry_delay_s, self._pause, log)
+        limits = Limits(timeout_s, Bucket(limit_upload), Bucket(limit_download), stop)
+        self._lines = Lines(backend, retry=self._retry, limits=limits, log=log)
+        first = self._lines.first
         self.capabilities = first.capabilities
-        self._is_shared = Capability.THREADS in first.capabilities
-        self._all, self._idle = [first], [first]
-        width = first.max_parallel if self._is_shared or self._open else 1
-        self._free = threading.BoundedSemaphore(max(1, width))
-        self._lock = threading.Lock()
-        self._told_unchecked = False
+        for way, limit, pace in (
+            ("up", limit_upload, first.upload_pace),
+            ("down", limit_download, first.download_pace),
+        ):
+            if limit and pace is Pace.NONE:
+                log.warning("--limit-%sload has no effect: the target's driver cannot be slowed down", way)
+        self._told: set[str] = set()
 
     def put(self, name: str, source: Source, role: Role, number: int = 0) -> StoredVolume:
-        """Store ``source`` under ``name`` and see that it is there: by the far side's digest, else by its size.
+        """Store ``source`` under ``name`` and see that it is there: by its size, and by the far side's digest, else by
+        reading some of it back.
 
         Raises WrongSize or ValidationFailed when it still is not after the last try.
         """
@@ -110,7 +123,7 @@ class Store:
         started = self._clock()
         digest = self._run(
             f"store '{name}'",
-            lambda backend: self._put_once(backend, name, source, role),
+            lambda line: self._put_once(line, name, source, role),
             (Transient, WrongSize, ValidationFailed),
         )
         sha256 = source.sha256 if isinstance(source, FileSource) else ""
@@ -127,7 +140,9 @@ class Store:
         self._must_write(f"store '{name}'")
         if Capability.EXCLUSIVE_PUT not in self.capabilities:
             raise Unsupported("the target cannot create objects exclusively")
-        return self._run(f"store '{name}'", lambda backend: backend.put_new(name, source, role))
+        return self._call(
+            f"store '{name}'", lambda backend, attempt: backend.put_new(name, attempt.metered(source), role)
+        )
 
     def fetch(self, name: str, into: BinaryIO, *, size: int | None = None, strong: bool = False) -> Fetched:
         """Copy the object into the file ``into``, from its start. Raises WrongSize when it is not ``size`` bytes long.
@@ -138,8 +153,10 @@ class Store:
         """
         if Capability.SIZES not in self.capabilities:
             size = None
-        return self._run(
-            f"fetch '{name}'", lambda backend: _fetch_once(backend, name, into, size, strong), (Transient, WrongSize)
+        return self._call(
+            f"fetch '{name}'",
+            lambda backend, attempt: _fetch_once(backend, attempt, name, into, size, strong),
+            (Transient, WrongSize),
         )
 
     def list(self, prefix: str = "") -> list[ObjectInfo]:
@@ -147,18 +164,23 @@ class Store:
 
         Raises BackendError when there is no end to them.
         """
-        return self._run("list the target", lambda backend: _list_once(backend, prefix, self._max_listed, self._log))
+        return self._call(
+            "list the target",
+            lambda backend, attempt: _list_once(backend, attempt, prefix, self._max_listed, self._log),
+        )
 
     def stat(self, name: str) -> ObjectInfo:
         """What the far side tells of one object. Raises NotFound."""
-        return self._run(f"look at '{name}'", lambda backend: _checked_stat(backend, name))
+        return self._call(f"look at '{name}'", lambda backend, _: checked_stat(backend, name))
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove objects, in that order where the driver knows one; those that are not there are no error."""
         gone = list(names)
         self._must_write("delete")
+        many = _MANY if Capability.BULK_DELETE in self.capabilities else 1
+        for at in range(0, len(gone), many):
+            self._call(f"delete {len(gone)} objects", _deleting(gone[at : at + many]))
         if gone:
-            self._run(f"delete {len(gone)} objects", lambda backend: backend.delete_many(gone))
             self._log.info("deleted %d objects", len(gone))
 
     def cold(self, names: Iterable[str]) -> frozenset[str]:
@@ -166,134 +188,85 @@ class Store:
         wanted = frozenset(names)
         if not wanted or Capability.COLD not in self.capabilities:
             return frozenset()
-        return self._run(f"see whether {len(wanted)} objects are cold", lambda backend: backend.cold(wanted)) & wanted
+        return (
+            self._call(
+                f"see whether {len(wanted)} objects are cold",
+                lambda backend, attempt: backend.cold(attempt.alive(wanted)),
+            )
+            & wanted
+        )
 
     def warm_up(self, names: Iterable[str]) -> frozenset[str]:
         """Ask that cold objects become readable; those that are still cold."""
         wanted = frozenset(names)
         if not wanted or Capability.COLD not in self.capabilities:
             return frozenset()
-        return self._run(f"warm up {len(wanted)} objects", lambda backend: backend.warm_up(wanted)) & wanted
+        return (
+            self._call(
+                f"warm up {len(wanted)} objects", lambda backend, attempt: backend.warm_up(attempt.alive(wanted))
+            )
+            & wanted
+        )
 
     def close(self) -> None:
         """Let go of the far side; may be called twice. What fails now is only logged: all was checked before."""
-        with self._lock:
-            closing_now, self._all, self._idle = self._all, [], []
-        for backend in closing_now:
-            try:
-                self._guarded(backend, "close the connection", backend.close)
-            except TarragonError as err:
-                self._log.warning("cannot close the connection: %s", err)
+        self._lines.close()
 
-    def _run(
-        self,
-        what: str,
-        operation: Callable[[Backend], T],
-        retried: tuple[type[TarragonError], ...] = (Transient,),
-    ) -> T:
-        with self._connection() as backend:
-            return self._retry.run(
-                what,
-                lambda: self._guarded(backend, what, lambda: operation(backend)),
-                lambda: self._guarded(backend, "reconnect", backend.reconnect),
-                retried,
-            )
+    def _run(self, what: str, work: Callable[[Line], T], retried: _Kinds = (Transient,)) -> T:
+        with self._lines.one() as line:
+            return self._retry.run(what, lambda: work(line), line.again, retried)
 
-    @contextmanager
-    def _connection(self) -> Iterator[Backend]:
-        with self._free:
-            with self._lock:
-                backend = self._all[0] if self._is_shared and self._all else self._idle.pop() if self._idle else None
-            if backend is None:
-                backend = self._opened()
-            try:
-                yield backend
-            finally:
-                with self._lock:
-                    if not self._is_shared:
-                        self._idle.append(backend)
-
-    def _opened(self) -> Backend:
-        if self._open is None or not self._all:
-            raise BackendError("the connection is closed")
-        opener = self._open
-        backend = self._retry.run("connect", opener, lambda: None)
-        with self._lock:
-            self._all.append(backend)
-        return backend
-
-    def _guarded(self, backend: Backend, what: str, operation: Callable[[], T]) -> T:
-        """Let only typed errors out."""
-        try:
-            return operation()
-        except TarragonError:
-            raise
-        except Exception as err:
-            driver = type(backend).__module__
-            self._log.warning("cannot %s: '%s' did not translate %s: %s", what, driver, type(err).__name__, err)
-            self._log.debug("where it came from", exc_info=err)
-            raise Transient(f"{type(err).__name__} in '{driver}': {err}") from err
+    def _call(self, what: str, call: Callable[[Backend, Attempt], T], retried: _Kinds = (Transient,)) -> T:
+        return self._run(what, lambda line: line.call(what, call), retried)
 
     def _must_write(self, what: str) -> None:
         if Capability.READ_ONLY in self.capabilities:
             raise Unsupported(f"cannot {what}: the target can only be read")
 
-    def _put_once(self, backend: Backend, name: str, source: Source, role: Role) -> str:
-        if Capability.ATOMIC_PUT in backend.capabilities:
-            backend.put(name, source, role)
-            return self._check(backend, name, source)
-        moves = Capability.RENAME in backend.capabilities
+    def _put_once(self, line: Line, name: str, source: Source, role: Role) -> str:
+        what = f"store '{name}'"
+        moves = Capability.RENAME in self.capabilities and Capability.ATOMIC_PUT not in self.capabilities
         target = self._temporary + token_hex(4) if moves else name
         try:
-            backend.put(target, source, role)
-            digest = self._check(backend, target, source)
+            line.call(what, lambda backend, attempt: backend.put(target, attempt.metered(source), role))
+            digest = check(line, target, source, self._pause, self._tell_once)
             if moves:
-                backend.rename(target, name)
+                line.call(what, lambda backend, _: backend.rename(target, name))
             return digest
         except BaseException as err:
-            if not isinstance(err, _UNTOUCHED):
-                self._discard(backend, target)
+            if Capability.ATOMIC_PUT not in self.capabilities and not isinstance(err, _UNTOUCHED):
+                self._discard(line, target)
             raise
 
-    def _discard(self, backend: Backend, name: str) -> None:
+    def _discard(self, line: Line, name: str) -> None:
         """Remove what a failed put may have left; a store that refuses to delete keeps it, unreferenced."""
         with suppress(TarragonError):
-            self._guarded(backend, f"remove the unfinished '{name}'", lambda: backend.delete(name))
+            line.call(f"remove the unfinished '{name}'", lambda backend, _: backend.delete(name))
 
-    def _check(self, backend: Backend, name: str, source: Source) -> str:
-        """See that an object is what was put; the far side's digest of it, "" where it tells none."""
-        try:
-            info = _checked_stat(backend, name)
-        except NotFound as err:
-            raise ValidationFailed(f"'{name}' is not there after it was stored") from err
-        if info.size is not None and info.size != source.size:
-            raise WrongSize(f"'{name}' has {info.size} bytes at the target, {source.size} were stored")
-        kind, _, digest = (info.digest or "").partition(":")
-        if digest and digest != (source.sha1 if kind == "sha1" else _md5(source)):
-            raise ValidationFailed(f"'{name}' has another {kind} sum at the target than what was stored")
-        if not digest and info.size is None and not self._told_unchecked:
-            self._told_unchecked = True
-            self._log.log(25, "the target tells neither size nor sum: uploads are not checked")
-        return info.digest or ""
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._log.log(NOTICE, "%s", text)
 
 
-def _fetch_once(backend: Backend, name: str, into: BinaryIO, size: int | None, strong: bool) -> Fetched:
+def _deleting(names: list[str]) -> Callable[[Backend, Attempt], None]:
+    return lambda backend, attempt: backend.delete_many(attempt.alive(names))
+
+
+def _fetch_once(
+    backend: Backend, attempt: Attempt, name: str, into: BinaryIO, size: int | None, strong: bool
+) -> Fetched:
     digest = hashlib.sha256() if strong else hashlib.sha1(usedforsecurity=False)
     total = 0
-    with _local_errors():
+    with attempt.going(), _local_errors():
         into.seek(0)
         into.truncate()
-    with closing(backend.read(name)) as stream:
-        while piece := stream.read(_PIECE):
-            total += len(piece)
-            if size is not None and total > size:
-                raise WrongSize(f"'{name}' has more than the expected {size} bytes")
-            digest.update(piece)
-            with _local_errors():
-                into.write(piece)
-    if size is not None and total != size:
-        raise WrongSize(f"'{name}' has {total} bytes, {size} were expected")
-    with _local_errors():
+    for piece in pieces(backend, attempt, name, size=size):
+        total += len(piece)
+        digest.update(piece)
+        with attempt.going(), _local_errors():
+            into.write(piece)
+    with attempt.going(), _local_errors():
         into.flush()
         into.seek(0)
     return Fetched(into, total, "", digest.hexdigest()) if strong else Fetched(into, total, digest.hexdigest())
@@ -310,43 +283,16 @@ def _local_errors() -> Iterator[None]:
         raise SourceError(f"cannot write a temporary file: {err.strerror}") from err
 
 
-def _list_once(backend: Backend, prefix: str, most: int, log: Logger) -> list[ObjectInfo]:
+def _list_once(backend: Backend, attempt: Attempt, prefix: str, most: int, log: Logger) -> list[ObjectInfo]:
     found: dict[str, ObjectInfo] = {}
     ignored = 0
-    for number, info in enumerate(backend.list(prefix)):
+    for number, info in enumerate(attempt.alive(backend.list(prefix))):
         if number == most:
             raise BackendError(f"the target lists more than {most} objects")
-        if _is_sound(info) and info.name.startswith(prefix):
+        if is_sound(info) and info.name.startswith(prefix):
             found[info.name] = info
         else:
             ignored += 1
     if ignored:
         log.info("ignored %d objects whose names are not of a backup", ignored)
     return [found[name] for name in sorted(found)]
-
-
-def _checked_stat(backend: Backend, name: str) -> ObjectInfo:
-    info = backend.stat(name)
-    if not _is_sound(info) or info.name != name:
-        raise BackendError(f"the driver's answer about '{name}' is of another object, or of a wrong type")
-    return info
-
-
-def _is_sound(info: object) -> bool:
-    """Whether a driver's answer is what the protocol promises: what comes from elsewhere is not taken on trust."""
-    return (
-        isinstance(info, ObjectInfo)
-        and isinstance(info.name, str)
-        and _NAME.fullmatch(info.name) is not None
-        and (info.size is None or (type(info.size) is int and info.size >= 0))
-        and (info.modified is None or type(info.modified) in (int, float))
-        and (info.digest is None or (isinstance(info.digest, str) and _DIGEST.fullmatch(info.digest) is not None))
-    )
-
-
-def _md5(source: Source) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    with source.open() as stream:
-        while piece := stream.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()

@@ -19,6 +19,7 @@ from tarragon.api import (
     NotFound,
     ObjectInfo,
     OutOfSpace,
+    Pace,
     PermissionDenied,
     Role,
     Transient,
@@ -71,8 +72,12 @@ class FileBackend(Backend):
         | Capability.EXCLUSIVE_PUT
     )
 
-    def __init__(self, folder: str) -> None:
+    upload_pace = Pace.OWN
+
+    def __init__(self, folder: str, *, is_limited: bool = False) -> None:
+        """With ``is_limited`` nothing is linked or copied by the system: all bytes pass the core's limit."""
         self.folder = os.path.abspath(folder)  # once: the current folder may change
+        self._is_limited = is_limited
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         with _translated(f"cannot list '{self.folder}'"):
@@ -153,8 +158,10 @@ class FileBackend(Backend):
                 self._make_folder()
                 fd = os.open(temporary, _NEW, 0o666)
                 try:
+                    if self._is_limited:
+                        _drip(source, fd)
                     # Only volumes are files of nobody else's: a cached manifest must keep its private mode.
-                    if role is not Role.VOLUME or not _linked(path, temporary, os.fstat(fd)):
+                    elif role is not Role.VOLUME or not _linked(path, temporary, os.fstat(fd)):
                         _copy(path, fd)
                         os.fsync(fd)
                 finally:
@@ -266,6 +273,16 @@ def _copy(path: Path, into: int) -> None:
                 rest = rest[os.write(into, rest) :]
     finally:
         os.close(source)
+
+
+def _drip(source: Source, into: int) -> None:
+    """Copy at the pace at which the core gives. Synced as it goes: what lies behind the folder is to see that pace."""
+    with source.open() as stream:
+        while piece := stream.read(1 << 18):
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[os.write(into, rest) :]
+            os.fsync(into)
 
 
 def _sync_folder(folder: str) -> None:

@@ -28,4 +28,4 @@ def open_backend(url: BackendURL, context: Context) -> Backend | None:
         raise BadURL("a path cannot hold a NUL character")
     from .backend import FileBackend  # only for those whose URL it is
 
-    return FileBackend(folder)
+    return FileBackend(folder, is_limited=bool(context.options.limit_upload))

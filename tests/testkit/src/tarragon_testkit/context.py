@@ -35,6 +35,10 @@ class Options(SimpleNamespace):
         raise AttributeError(f"the test gave no option '{name}'")
 
 
+#: Options of the core that every driver may read, as they are when nobody gives them.
+CORE_OPTIONS = {"timeout": 30, "limit_upload": 0, "limit_download": 0}
+
+
 class TestContext:
     """A run's context (api.Context) for tests of plugins.
 
@@ -58,7 +62,7 @@ class TestContext:
         url: str = "",
         now: int = 1_700_000_000,
     ) -> None:
-        self.options = Options(**(options or {}))
+        self.options = Options(**{**CORE_OPTIONS, **(options or {})})
         self.env: Mapping[str, str] = dict(env or {})
         self.hook = hook
         self.log = logging.getLogger("tarragon.test")
