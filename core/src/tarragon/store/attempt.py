@@ -97,6 +97,7 @@ class Attempt(Operation):
         self._timeout_s = limits.timeout_s or _NEVER
         self._lock = threading.Lock()
         self._is_over = self._reports = False
+        self._came = 0
         # One that begins when the run is to end: to put things in order at the far side.
         self._stop_at = _NEVER if limits.stop.at == _NEVER else max(limits.stop.at, time.monotonic() + _LAST_S)
         self._until = time.monotonic() + self._timeout_s
@@ -161,9 +162,10 @@ class Attempt(Operation):
         self.allow(count or _TAIL)
 
     def received(self, count: int) -> None:
-        """A driver has given so many bytes of an object."""
+        """A driver has given, or fetched for itself, so many bytes of an object."""
         self._limits.down.take(count, lambda: self.allow(0))
-        self.allow(0)
+        self._came += count
+        self.allow(count or self._came)  # at its end: for what the driver makes of it now
 
     def alive(self, items: Iterable[T]) -> Iterator[T]:
         """The same; each that is taken is a sign of life."""

@@ -225,7 +225,8 @@ class Store:
 
     def _put_once(self, line: Line, name: str, source: Source, role: Role) -> str:
         what = f"store '{name}'"
-        moves = Capability.RENAME in self.capabilities and Capability.ATOMIC_PUT not in self.capabilities
+        can = line.backend.capabilities if line.backend else self.capabilities  # a driver may find out what it cannot
+        moves = Capability.RENAME in can and Capability.ATOMIC_PUT not in can
         target = self._temporary + token_hex(4) if moves else name
         try:
             line.call(what, lambda backend, attempt: backend.put(target, attempt.metered(source), role))
@@ -234,7 +235,7 @@ class Store:
                 line.call(what, lambda backend, _: backend.rename(target, name))
             return digest
         except BaseException as err:
-            if Capability.ATOMIC_PUT not in self.capabilities and not isinstance(err, _UNTOUCHED):
+            if Capability.ATOMIC_PUT not in can and not isinstance(err, _UNTOUCHED):
                 self._discard(line, target)
             raise
 

@@ -56,6 +56,8 @@ class Combined(Backend):
         if all(puts_whole(backend) for backend in reached):
             self.capabilities |= Capability.ATOMIC_PUT
         self.max_parallel = min(backend.max_parallel for backend in reached)
+        self.upload_pace = max(backend.upload_pace for backend in reached)
+        self.download_pace = max(backend.download_pace for backend in reached)
         self._lock = threading.Lock()
         self._tries: dict[str, int] = {}
         self._holders: dict[str, list[Part]] = {}

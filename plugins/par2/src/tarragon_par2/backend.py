@@ -25,10 +25,12 @@ from tarragon.api import (
     NoTempSpace,
     NotFound,
     ObjectInfo,
+    Pace,
     Role,
     SourceError,
     TarragonError,
     Unsupported,
+    operation,
     put_whole,
     puts_whole,
 )
@@ -56,6 +58,7 @@ class Par2Backend(BackendWrapper):
     """
 
     loses = Capability.RANGES | Capability.RENAME | Capability.SIZES
+    download_pace = Pace.OWN  # an object is fetched whole before any of it is handed out
 
     def __init__(self, inner: Backend, context: Context) -> None:
         super().__init__(inner)
@@ -95,7 +98,8 @@ class Par2Backend(BackendWrapper):
             try:
                 for file in made:
                     beside = name + file.name.removeprefix(program.LOCAL)
-                    put_whole(self.inner, beside, _File(file), Role.RECOVERY, self._prefix)
+                    source_beside = operation().metered(_File(file))
+                    put_whole(self.inner, beside, source_beside, Role.RECOVERY, self._prefix)
                 put_whole(self.inner, name, source, role, self._prefix)
             except BaseException:
                 with suppress(TarragonError):  # what stands there, if anything, is not what these were made from
@@ -203,7 +207,7 @@ class Par2Backend(BackendWrapper):
 
     def _told_by(self, beside: str, name: str) -> Protected | None:
         try:
-            with closing(self.inner.read(beside)) as stream:
+            with closing(operation().paced(self.inner.read(beside))) as stream:
                 return protected(_read_up_to(stream, _LARGEST_INDEX), name)
         except (NotFound, ColdObject):
             return None
@@ -225,7 +229,7 @@ class Par2Backend(BackendWrapper):
     def _fetched(self, name: str, into: Path, told: Protected) -> bool:
         """Whether the object is as its recovery files say. Of what is too long no more is taken than can be of use."""
         digest, size = hashlib.md5(usedforsecurity=False), 0
-        with closing(self.inner.read(name)) as stream, into.open("wb", buffering=0) as file:
+        with closing(operation().paced(self.inner.read(name))) as stream, into.open("wb", buffering=0) as file:
             while size <= told.size + _PIECE and (piece := stream.read(_PIECE)):
                 size += len(piece)
                 digest.update(piece)
@@ -259,7 +263,10 @@ class Par2Backend(BackendWrapper):
         for number, beside in enumerate(sorted(self._beside(name), key=len)):
             with self._context.temp_file() as path:
                 try:
-                    with closing(self.inner.read(beside)) as stream, path.open("wb", buffering=0) as file:
+                    with (
+                        closing(operation().paced(self.inner.read(beside))) as stream,
+                        path.open("wb", buffering=0) as file,
+                    ):
                         while left > 0 and (piece := stream.read(_PIECE)):
                             left -= len(piece)
                             _write(file, piece)

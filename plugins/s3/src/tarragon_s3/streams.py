@@ -6,10 +6,9 @@ import hashlib
 import io
 import os
 from base64 import b64encode
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from tarragon.api import BackendError, TarragonError
+from tarragon.api import BackendError, SourceError, TarragonError
 
 from .errors import translated
 
@@ -58,12 +57,19 @@ class Part:
 
 def md5_of(source: Source, start: int, size: int) -> bytes:
     """MD5 of some bytes of a source: the one checksum that every service compares."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with closing(Part(source, start, size)) as part:
-        while piece := part.read(_PIECE):
-            digest.update(piece)
-        if part.tell() != size:
-            raise BackendError("what is to be stored has become shorter")
+    digest, left = hashlib.md5(usedforsecurity=False), size
+    # From its file: what passes the source's stream counts as sent, and waits for its turn under --limit-upload.
+    with source.as_file() as path:
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                while left and (piece := file.read(min(left, _PIECE))):
+                    left -= len(piece)
+                    digest.update(piece)
+        except OSError as err:
+            raise SourceError(f"cannot read '{path}': {err.strerror}") from err
+    if left:
+        raise BackendError("what is to be stored has become shorter")
     return digest.digest()
 
 

@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Many stories, each with another seed, and the page that sums them up.
+
+    python tests/faults/run_faults.py --results FILE [--kinds s3,sftp] [--seeds 1-100] [--minutes 9]
+    python tests/faults/run_faults.py --results FILE --page docs/faults.md
+
+Each story is one line of FILE; what stands there is not done again, so runs add up. Exit status 1 when anything was
+lost, wrong, stuck, stolen or untyped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import fault_places
+import fault_story
+import programs
+
+HEAD = """# Faults between us and the far side
+
+What `tests/faults/run_faults.py` has counted: stories of a full backup, an increment, an increment that is killed
+(SIGKILL of the process group at a random byte of a volume) and gone on with, restores of the newest and of an older
+time, and a verify with `--compare-data`, at every step of which faults were injected by a random plan. Trees are judged
+by `tests/judge/compare_tree.py`. A step that ends with a typed error under faults is made again without any, and must
+succeed. What lies between: for `s3` (rclone's service) a proxy that knows HTTP behind one that knows TCP, for `sftp`
+(OpenSSH) one that knows TCP, for the rest system calls that fail (`tests/kill/shim.c`). The other host of the redirects
+writes down whatever it is sent: a credential or a signature there is counted as stolen.
+"""
+
+
+def page(lines: list[dict[str, Any]]) -> str:
+    """The whole document."""
+    kinds = sorted({line["kind"] for line in lines}, key=list(fault_places.PLACES).index)
+    rows = ["| place | stories | faults | kills | resumed | steps that failed, and then did not | anything wrong |"]
+    rows.append("| --- | ---: | ---: | ---: | ---: | ---: | --- |")
+    for kind in kinds:
+        mine = [line for line in lines if line["kind"] == kind]
+        wrong = Counter(line["figure"] for line in mine if line["figure"])
+        faults = sum(sum(line["faults"].values()) for line in mine)
+        sums = [sum(line[word] for line in mine) for word in ("killed", "resumed", "failed")]
+        told = ", ".join(f"{figure}: {count}" for figure, count in sorted(wrong.items())) or "nothing"
+        rows.append(f"| {kind} | {len(mine)} | {faults} | {sums[0]} | {sums[1]} | {sums[2]} | {told} |")
+    total = sum(sum(line["faults"].values()) for line in lines)
+    parts = [HEAD, "\n".join(rows), f"In all {total} faults in {len(lines)} stories. By kind of fault:\n"]
+    for kind in kinds:
+        faults = Counter[str]()
+        for line in lines:
+            if line["kind"] == kind:
+                faults.update(line["faults"])
+        named = ", ".join(f"{name} {count}" for name, count in sorted(faults.items()) if count)
+        parts.append(f"- {kind}: {named or 'none'}")
+    return "\n\n".join(parts[:3]) + "\n" + "\n".join(parts[3:]) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Stories with faults.")
+    parser.add_argument("--results", type=Path, required=True, help="a file of JSON lines, outside the tree")
+    parser.add_argument("--kinds", default=",".join(fault_places.PLACES))
+    parser.add_argument("--seeds", default="1-20", help="first-last")
+    parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--page", type=Path, help="write the page instead of running")
+    options = parser.parse_args()
+    if not options.page:
+        run(options)
+    lines = [json.loads(line) for line in options.results.read_text().splitlines()]
+    if options.page:
+        options.page.write_text(page(lines))
+    for line in lines:
+        if line["figure"]:
+            print(line["kind"], line["seed"], line["figure"], line["detail"][:300])
+    return int(any(line["figure"] for line in lines))
+
+
+def run(options: argparse.Namespace) -> None:
+    text = options.results.read_text() if options.results.exists() else ""
+    have = {(line["kind"], line["seed"]) for line in map(json.loads, text.splitlines())}
+    until = time.monotonic() + options.minutes * 60
+    first, _, last = options.seeds.partition("-")
+    for seed in range(int(first), int(last or first) + 1):
+        for kind in options.kinds.split(","):
+            if (kind, seed) in have:
+                continue
+            if reason := fault_places.missing(kind):
+                print(f"{kind}: {reason}")
+                continue
+            if time.monotonic() > until:
+                return
+            outcome = fault_story.play(kind, seed, programs.program_under_test())
+            with options.results.open("a") as results:
+                results.write(json.dumps(outcome.record()) + "\n")
+            print(kind, seed, outcome.figure or "right", dict(outcome.faults), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
