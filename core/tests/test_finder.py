@@ -61,8 +61,8 @@ def test_only_the_module_that_was_asked_for_is_imported(place):
 @pytest.mark.parametrize("kind", ["backend", "wrapper"])
 def test_a_scheme_that_nobody_claims_names_the_package_to_install(place, kind):
     with pytest.raises(UnknownScheme) as caught:
-        finder.load(kind, {"backend": "azure", "wrapper": "par2"}[kind])
-    assert caught.value.hint == {"backend": "pip install tarragon-azure", "wrapper": "pip install tarragon-par2"}[kind]
+        finder.load(kind, {"backend": "azure", "wrapper": "gio"}[kind])
+    assert caught.value.hint == {"backend": "pip install tarragon-azure", "wrapper": "pip install tarragon-gio"}[kind]
     with pytest.raises(UnknownScheme) as caught:
         finder.load(kind, "nobody-knows-this")
     assert caught.value.hint == ""

@@ -158,8 +158,10 @@ class Reader:
     never reads behind that. Raises Malformed for anything else that is not a tar.
     """
 
+    __slots__ = ("_left", "_padding", "_stream")  # a long chain has hundreds of them side by side
+
     def __init__(self, stream: BinaryIO) -> None:
-        self._read = stream.read
+        self._stream = stream
         self._left = 0
         self._padding = 0
 
@@ -223,13 +225,13 @@ class Reader:
 
     def _exactly(self, size: int, *, may_end: bool = False) -> bytes:
         # Never asked for at once: room would be made for a size that lies (R40).
-        data = self._read(min(size, _READ)) if size else b""
+        data = self._stream.read(min(size, _READ)) if size else b""
         if len(data) == size:
             return data
         pieces = [data]
         missing = size - len(data)
         while missing:
-            piece = self._read(min(missing, _READ))
+            piece = self._stream.read(min(missing, _READ))
             if not piece:
                 if may_end and missing == size:
                     return b""
@@ -253,8 +255,8 @@ def _parse(raw: bytes, extended: dict[bytes, bytes]) -> Member:
         mode=_number(raw[100:108]) & 0o7777,
         uid=_number(raw[108:116]),
         gid=_number(raw[116:124]),
-        uname=raw[265:297].partition(b"\0")[0],
-        gname=raw[297:329].partition(b"\0")[0],
+        uname=_text(raw[265:297]),
+        gname=_text(raw[297:329]),
         mtime=_number(raw[136:148]),
         target=raw[157:257].partition(b"\0")[0],
         device=(_number(raw[329:337]), _number(raw[337:345])) if is_device else (0, 0),
@@ -268,6 +270,12 @@ def _check(raw: bytes) -> None:
     """The checksum counts its own field as blanks."""
     if _number(raw[148:156]) != sum(raw) - sum(raw[148:156]) + 256:
         raise Malformed("not a tar header: the checksum is wrong")
+
+
+@lru_cache(maxsize=256)
+def _text(field: bytes) -> bytes:
+    """What stands before the first NUL. Owners repeat: one object serves all entries."""
+    return field.partition(b"\0")[0]
 
 
 @lru_cache(maxsize=4096)

@@ -21,6 +21,7 @@ PART = 65536
 
 SNAPSHOT, DIFF, GONE, LOST = "snapshot", "diff", "deleted", "lost"
 _MULTIVOL = b"multivol_"
+_WHAT = {b"snapshot": SNAPSHOT, b"diff": DIFF, b"deleted": GONE}
 
 
 # -- writing ------------------------------------------------------------------------------------------------------
@@ -132,10 +133,17 @@ def decode(
     LOST patch for each entry that the set's signatures have between two paths, but for what they know to be GONE.
     An entry that nobody may apply, because of its name, its type or its place, is passed over: ``refused`` is told why.
     """
-    return iter(_Decoder(volumes, mentioned, refused))
+    return _Decoder(volumes, mentioned, refused)
 
 
 class _Decoder:
+    """The patches of one set. An iterator without frames of its own: a long chain has hundreds side by side."""
+
+    __slots__ = (
+        "_at", "_data_left", "_key", "_lost", "_losing", "_mentioned", "_part", "_reader", "_refused", "_started",
+        "_void", "_volume", "_volumes",
+    )  # fmt: skip
+
     def __init__(self, volumes: Iterable[OpenVolume], mentioned: Mentioned, refused: Callable[[str], None]) -> None:
         self._volumes = iter(volumes)
         self._mentioned = mentioned
@@ -147,24 +155,42 @@ class _Decoder:
         self._lost: OpenVolume | None = None
         self._key: bytes | None = None  # order key of the newest patch given
         self._at = b""  # path of the newest member, at the start of a volume the first that it should hold
+        self._started = False
+        self._data_left: Iterator[bytes] | None = None  # that of the newest patch given
+        self._losing: Iterator[Patch] | None = None
 
-    def __iter__(self) -> Iterator[Patch]:
-        self._advance()
+    def __iter__(self) -> _Decoder:
+        return self
+
+    def __next__(self) -> Patch:
+        self._skip_data()
         while True:
             if self._lost is not None:
-                yield from self._losses(self._lost)
+                self._losing = self._losing or self._losses(self._lost)
+                patch = next(self._losing, None)
+                if patch is not None:
+                    return patch
+                self._losing = None
             elif (part := self._part) is None:
-                return
+                raise StopIteration
             elif self._is_new(part.entry.path):
-                data = self._data(part)
-                yield Patch(part.what, part.entry, data)
-                with contextlib.suppress(Malformed):  # a loss was told to whoever took the data
-                    for _ in data:
-                        pass
+                self._data_left = self._data(part)
+                return Patch(part.what, part.entry, self._data_left)
             else:  # the rest of something lost, or twice, or out of order: never applied (§ 3.2)
                 if order_key(part.entry.path) > self._void:
                     self._refused(f"an entry stands twice or out of order: {part.entry.path[:80]!r}")
                 self._advance()
+
+    def _skip_data(self) -> None:
+        """What was not taken of the newest patch; at the start, step to the first."""
+        if not self._started:
+            self._started = True
+            self._advance()
+        left, self._data_left = self._data_left, None
+        if left is not None:
+            with contextlib.suppress(Malformed):  # a loss was told to whoever took the data
+                for _ in left:
+                    pass
 
     def _is_new(self, path: bytes) -> bool:
         key = order_key(path)
@@ -243,8 +269,8 @@ def part_of(member: tar.Member) -> Part:
     """What a member of a volume is. Raises Malformed for one that nobody may apply."""
     prefix, slash, name = member.name.partition(b"/")
     split = prefix.startswith(_MULTIVOL)
-    what = prefix.removeprefix(_MULTIVOL).decode("ascii", "replace")
-    if not slash or what not in (SNAPSHOT, DIFF, GONE) or (split and what == GONE):
+    what = _WHAT.get(prefix.removeprefix(_MULTIVOL), "")
+    if not slash or not what or (split and what == GONE):
         raise Malformed(f"a volume holds an entry with an unknown prefix: {member.name[:80]!r}")
     if split:
         name, _, number = name.rpartition(b"/")

@@ -111,6 +111,7 @@ def read(sigtars: Sequence[Callable[[], BinaryIO]]) -> Iterator[Known]:
         stream = _Stream(opened(), age)
         if stream.advance():
             streams.append(stream)
+    del sigtars  # each holds what it takes to open it: much, for a long chain
     if len(streams) == 1:
         yield from _of_one(streams[0])
         return

@@ -207,7 +207,8 @@ class Watch:
 
     def fetched(self, name: ObjectName, sha256: str) -> None:
         """A manifest or a signature file came in: it must be what was stored, or what was first seen."""
-        self._hashes[name.name] = sha256
+        if name.role is Role.OWN:
+            self._hashes[name.name] = sha256
         was = self.memory.sets.get(name.of) if name.role in (Role.MANIFEST, Role.SIGNATURES) else None
         if was is None:
             return
@@ -231,7 +232,7 @@ class Watch:
             self._learn(was, name.role, thing._replace(plain=found))
             self.unproven |= {name.of} if name.role is Role.SIGNATURES else set()
         if name.role is Role.MANIFEST and thing.plain in ("", found):
-            self.manifests[name.of] = found
+            self.manifests[name.of] = thing.plain or found
         return thing.plain in ("", found)
 
     def _learn(self, was: Remembered, role: Role, thing: Thing) -> None:
@@ -253,7 +254,7 @@ class Watch:
         try:
             wanted = was.sums if was is not None and was.sums not in ("", LISTED) else None
             with self._target.fetch_plain(name, sha256=wanted) as stream:
-                found = sums.read(stream.read(sums.LARGEST))
+                found = sums.read(sums.taken(stream))
         except IntegrityError as err:
             self.alarm(Finding(name.name, ("hash",), str(err), of.key))
             return None
@@ -264,7 +265,7 @@ class Watch:
             self.alarm(Finding(f"set {of.key}", ("hash",), "its signatures are not those of its sums", of.key))
         if was is not None and wanted is None:
             self.memory.learn(was._replace(sums=self._hashes.get(name.name, ""), parent=found.parent))
-        return found
+        return sums.shared(found, was) if was is not None else found
 
     # -- what follows from it -----------------------------------------------------------------------------------------
 

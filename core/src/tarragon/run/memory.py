@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tarragon.api.repository import Commit
@@ -64,13 +66,12 @@ class Memory:
         self.name = name
         self.sets: dict[SetTime, Remembered] = {}
         self.former: set[SetTime] = set()
-        self.commits: list[Commit] = []
         self.is_torn = False
         self.accepted = name == NAME
         self._waiting: list[dict[str, Any]] = []
         self._changed: dict[SetTime, None] = {}
         self._last = ""
-        self._take(self._ledger.read())
+        self._take(self._ledger.lines())
 
     def knows(self, times: Iterable[SetTime]) -> bool:
         """Whether any of these sets was ever in this log."""
@@ -104,8 +105,8 @@ class Memory:
         if not records:
             return
         if not self._ledger.is_as_left():  # another run has added to it
-            lines = self._ledger.read()
-            self._last = _hash(lines[-1]) if lines else ""
+            newest = deque(self._ledger.lines(), maxlen=1)
+            self._last = _hash(newest[0]) if newest else ""
         last = self._last
         for record in records:
             record.update(when=now, before=last)
@@ -116,7 +117,16 @@ class Memory:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def _take(self, lines: Sequence[Mapping[str, Any]]) -> None:
+    @property
+    def commits(self) -> list[Commit]:
+        """What the log says, line by line, read again: only those who ask for it need it in memory."""
+        found = []
+        for line in self._ledger.lines():
+            with suppress(KeyError, TypeError, ValueError):
+                found.append(_commit(line))
+        return found
+
+    def _take(self, lines: Iterable[Mapping[str, Any]]) -> None:
         for line in lines:
             self.is_torn |= line.get("before") != self._last
             self._last = _hash(line)
@@ -126,19 +136,16 @@ class Memory:
                 self.is_torn = True
 
     def _take_one(self, line: Mapping[str, Any]) -> None:
-        kind, when = str(line["kind"]), int(line["when"])
+        kind = str(line["kind"])
         if kind in (STORED, SEEN):
             was = remembered(line)
             self.sets[was.of] = was
-            self.commits.append(Commit(kind, (was.of.key,), when, was.volumes, was.size))
             return
-        gone = [SetTime(str(word), int(start), int(time)) for word, start, time in line["sets"]]
-        for of in gone:
+        for of in _gone(line):
             self.sets.pop(of, None)
             self.former.add(of)
         if kind == ACCEPTED:
             self.is_torn, self.accepted = False, True
-        self.commits.append(Commit(kind, tuple(of.key for of in gone), when, problem=str(line.get("problem", ""))))
 
 
 def chosen(state: State, times: Sequence[SetTime]) -> tuple[Memory, bool]:
@@ -154,6 +161,19 @@ def chosen(state: State, times: Sequence[SetTime]) -> tuple[Memory, bool]:
         if other.knows(times):
             return other, False
     return first, True
+
+
+def _commit(line: Mapping[str, Any]) -> Commit:
+    """Raises KeyError, TypeError, ValueError."""
+    kind, when = str(line["kind"]), int(line["when"])
+    if kind in (STORED, SEEN):
+        was = remembered(line)
+        return Commit(kind, (was.of.key,), when, was.volumes, was.size)
+    return Commit(kind, tuple(of.key for of in _gone(line)), when, problem=str(line.get("problem", "")))
+
+
+def _gone(line: Mapping[str, Any]) -> list[SetTime]:
+    return [SetTime(str(word), int(start), int(time)) for word, start, time in line["sets"]]
 
 
 def remembered(line: Mapping[str, Any]) -> Remembered:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from secrets import token_hex
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO
 
 from tarragon.api.backend import Role
-from tarragon.api.entry import Entry, order_key
+from tarragon.api.entry import Entry
 from tarragon.api.errors import (
     CollectionError,
     IntegrityError,
-    Malformed,
     MissingVolume,
     TarragonError,
 )
 from tarragon.api.repository import Commit, Deletion, Finding, ListedObject, VolumeRef
-from tarragon.delta import difftar, patch, sigtar
+from tarragon.delta import patch, sigtar
 from tarragon.delta.compare import is_at_or_below
 from tarragon.parked import MANY, Lot
 from tarragon.store.archive import Archive
@@ -30,6 +29,7 @@ from tarragon.volume.unseal import check_hash, unseal
 from . import examine, lease, single, status
 from .alarms import Watch
 from .metadata import Metadata
+from .one_set import OneSet
 from .places import archive_of, state_of
 
 if TYPE_CHECKING:
@@ -37,15 +37,12 @@ if TYPE_CHECKING:
 
     from tarragon.api.backend import ObjectInfo
     from tarragon.api.events import SetInfo
-    from tarragon.delta.difftar import OpenVolume, Patch
     from tarragon.delta.sigtar import Known
     from tarragon.volume.manifest import Manifest, VolumeRecord
-    from tarragon.volume.name import ObjectName
+    from tarragon.volume.name import ObjectName, SetTime
 
     from .context import Context
-
-    Lost: TypeAlias = Callable[[BackupSet, str, TarragonError], None]
-    Spared: TypeAlias = Callable[[bytes, bytes], bool]
+    from .one_set import Lost, Spared
 
 
 class Target:
@@ -53,7 +50,7 @@ class Target:
 
     def __init__(self, context: Context, archive: Archive | None = None) -> None:
         self._context = context
-        self._manifests: dict[str, Manifest] = {}
+        self._manifests: dict[SetTime, Manifest] = {}
         self._fetched: set[str] = set()
         self.volume_read: Callable[[], None] = lambda: None  # a restore counts them
         if archive is not None:
@@ -142,15 +139,15 @@ class Target:
 
     def manifest(self, of: BackupSet) -> Manifest:
         """A set's manifest, from the cache where it is, else from the target. Raises Malformed, NoManifest."""
-        if of.key not in self._manifests:
+        if of.of not in self._manifests:
             with self.open_manifest(of) as stream:
                 found = manifest.read(stream)
             problems = manifest.check(found)
             if problems:
                 raise CollectionError(f"the manifest of set {of.key} contradicts itself: {problems[0]}")
-            self._manifests[of.key] = found
+            self._manifests[of.of] = found
             self.watch.counted(of, len(found.volumes))
-        return self._manifests[of.key]
+        return self._manifests[of.of]
 
     def open_manifest(self, of: BackupSet) -> BinaryIO:
         """The bytes of a set's manifest."""
@@ -203,49 +200,10 @@ class Target:
         that cannot be had costs only what is in it: ``lost`` is told the set, the volume's name and why.
         """
         lot = Lot(self._context.temp) if len(sets) > MANY else None
-        return patch.merge([self._patches(of, path, lost, lot, spared) for of in sets])
+        return patch.merge([OneSet(self, of, path, lost, lot, spared).patches() for of in sets])
 
-    def _patches(
-        self, of: BackupSet, path: bytes | None, lost: Lost, lot: Lot | None, spared: Spared
-    ) -> Iterator[Patch]:
-        def refused(reason: str) -> None:
-            lost(of, f"an entry of set {of.key}", Malformed(f"{reason}: it is not restored"))
-
-        for found in difftar.decode(self._volumes(of, path, lost, lot, spared), partial(self._mentioned, of), refused):
-            if path is None or is_at_or_below(found.entry.path, path):
-                yield found
-
-    def _mentioned(self, of: BackupSet, first: bytes, last: bytes) -> Iterator[tuple[Entry, bool]]:
-        """The entries that a set's signatures have between two paths, and whether they are deleted there."""
-        begin, end = order_key(first), order_key(last)
-        try:
-            for entry, gone in sigtar.entries(self.open_signatures(of)):
-                if order_key(entry.path) > end:
-                    return
-                if order_key(entry.path) >= begin:
-                    yield entry, gone
-        except TarragonError as err:
-            self._context.log.warning("what set %s has lost cannot be told by name: %s", of.key, err)
-
-    def _volumes(
-        self, of: BackupSet, path: bytes | None, lost: Lost, lot: Lot | None, spared: Spared
-    ) -> Iterator[OpenVolume]:
-        before = b""  # a volume may begin before its manifest says so (docs/format.md § 19, trap 33)
-        for record in self.manifest(of).volumes_for(path):
-            before, since = record.last, before
-            if spared(since, record.last):
-                continue
-            try:
-                stream = self.open_volume(of, record)
-                if lot is not None:
-                    stream = lot.park(stream)
-            except TarragonError as err:
-                lost(of, self.volume_name(of, record), err)
-                yield difftar.OpenVolume(record.first, record.last, None, str(err))
-                continue
-            with stream:
-                yield difftar.OpenVolume(record.first, record.last, stream)
-            self.volume_read()
+    def cannot_name_losses(self, of: BackupSet, err: TarragonError) -> None:
+        self._context.log.warning("what set %s has lost cannot be told by name: %s", of.key, err)
 
     def volume_name(self, of: BackupSet, record: VolumeRecord) -> str:
         """The name of a volume, as listed; as it should be, where it is not there."""

@@ -7,7 +7,7 @@ one manifest whose hash it holds (docs/architecture.md, every file we own).
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from tarragon.api.errors import Malformed
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tarragon.volume.name import SetTime
 
     from .journal import Kept
+    from .memory import Remembered
 
 VERSION = 1
 #: More than a set of a million volumes takes: what is larger was not written by us (R42).
@@ -54,6 +55,14 @@ def compose(
     return json.dumps(sums, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
+def taken(stream: BinaryIO) -> bytes:
+    """At most LARGEST bytes of a stream, piece by piece: no room is made before something fills it."""
+    data = bytearray()
+    while len(data) < LARGEST and (piece := stream.read(1 << 16)):
+        data += piece
+    return bytes(data)
+
+
 def read(data: bytes) -> Sums:
     """What a set's sums say. A total function: raises Malformed, also for a version newer than ours."""
     try:
@@ -64,6 +73,15 @@ def read(data: bytes) -> Sums:
         return Sums(_thing(found["manifest"]), _thing(found["signatures"]), str(found["parent"]), volumes)
     except (ValueError, KeyError, TypeError, RecursionError) as err:
         raise Malformed(f"the sums cannot be read: {err}") from err
+
+
+def shared(found: Sums, was: Remembered) -> Sums:
+    """The same sums, made of what the commit log holds wherever the two agree: a long chain has hundreds of both."""
+    return found._replace(
+        manifest=was.manifest if found.manifest == was.manifest else found.manifest,
+        signatures=was.signatures if found.signatures == was.signatures else found.signatures,
+        parent=was.parent if found.parent == was.parent else found.parent,
+    )
 
 
 def _thing(found: Mapping[str, Any]) -> Thing:

@@ -216,11 +216,13 @@ def collect(remote: Iterable[ObjectInfo], local: Iterable[str], names: Names) ->
         elif name.partial:
             strays.append(name)  # duplicity never stores one
         else:
-            found[name.of].remote[name.role, name.number].append((name, info))
+            objects = found[name.of]
+            objects.remote[name.role, name.number].append((objects.shared(name), info))
     for text in local:
         name = names.parse(text)
         if name:
-            found[name.of].local.append(name)
+            objects = found[name.of]
+            objects.local.append(objects.shared(name))
     strays += _shared_out(own, found)
     sets, warnings = [], []
     for of in sorted(found, key=lambda of: (of.time, of.kind == FULL, of.start)):
@@ -243,6 +245,12 @@ class _Objects:
         self.remote: dict[tuple[Role, int], list[tuple[ObjectName, ObjectInfo]]] = defaultdict(list)
         self.local: list[ObjectName] = []
         self.strays: list[ObjectName] = []
+        self._of: SetTime | None = None
+
+    def shared(self, name: ObjectName) -> ObjectName:
+        """The name, with the one SetTime that all names of the set share: a long chain has thousands of them."""
+        self._of = self._of or name.of
+        return name._replace(of=self._of)
 
     def assembled(self, of: SetTime) -> BackupSet:
         """The set; what is left over goes to ``strays``."""

@@ -105,8 +105,7 @@ class Ledger:
 
     def read(self) -> list[dict[str, Any]]:
         """All lines but the first."""
-        records, self._size = self._whole()
-        return records
+        return list(self.lines())
 
     def append(self, *records: Mapping[str, Any]) -> None:
         """Add lines; they are durable when this returns."""
@@ -115,7 +114,9 @@ class Ledger:
             fd = os.open(self._name, flags, 0o600, dir_fd=self._folder_fd)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)  # checks append without the lock of one writer
-                size = self._size if self.is_as_left() else self._whole()[1]
+                if not self.is_as_left():
+                    self.read()
+                size = self._size
                 self._size = -1
                 lines = [] if size else [{"tarragon": self._kind, "version": VERSION}]
                 data = b"".join(_line(record) for record in [*lines, *records])
@@ -150,30 +151,32 @@ class Ledger:
         except OSError:
             return False
 
-    def _whole(self) -> tuple[list[dict[str, Any]], int]:
-        """Lines that are whole, and how many bytes they take with the first one."""
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """All lines but the first, one at a time: a log of years is never held whole."""
+        size = 0
+        try:
+            for number, (record, length) in enumerate(self._whole_lines()):
+                size += length
+                if number == 0:
+                    self._check(record)
+                else:
+                    yield record
+        except OSError as err:
+            raise _refused(self._path, err) from err
+        self._size = size
+
+    def _whole_lines(self) -> Iterator[tuple[dict[str, Any], int]]:
+        """Lines that are whole, and how many bytes each takes."""
         try:
             fd = os.open(self._name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder_fd)
         except FileNotFoundError:
-            return [], 0
-        except OSError as err:
-            raise _refused(self._path, err) from err
-        records: list[dict[str, Any]] = []
-        size = 0
-        try:
-            with os.fdopen(fd, "rb") as file:
-                while (line := file.readline(_LONGEST)).endswith(b"\n"):
-                    record = _parsed(line)
-                    if record is None:
-                        break
-                    records.append(record)
-                    size += len(line)
-        except OSError as err:
-            raise _refused(self._path, err) from err
-        if not records:
-            return [], 0
-        self._check(records[0])
-        return records[1:], size
+            return
+        with os.fdopen(fd, "rb") as file:
+            while (line := file.readline(_LONGEST)).endswith(b"\n"):
+                record = _parsed(line)
+                if record is None:
+                    return
+                yield record, len(line)
 
     def _check(self, first: Mapping[str, Any]) -> None:
         version = first.get("version")
