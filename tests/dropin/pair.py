@@ -141,6 +141,8 @@ def told(run: Observed) -> list[str]:
             continue
         if "\\udc" in record.head:
             continue  # of names that are not UTF-8 duplicity sends no record, ours escapes them (docs/drop-in.md)
+        if record.keyword == "ERROR" and record.head.rstrip() in found[-1:]:
+            continue  # said twice
         found.append(record.head.rstrip())
         found += [line for line in record.data if not _INSIDES.match(line)]
     return found

@@ -54,8 +54,8 @@ class Locked(UserError):
 class SelectionError(UserError):
     """A file selection that cannot work; ``number`` is duplicity's (14, 15, 16, 70 to 73)."""
 
-    def __init__(self, message: str, *, number: int, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, message: str, *, number: int, hint: str = "", fields: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint, fields=fields)
         self.exit_code = number
 
 

@@ -130,7 +130,11 @@ def basis(context: Context, target: Target) -> Chain | None:
     if chain is None:
         latest = target.collection.latest_chain()
         why = latest.problem if latest is not None else "there is no full backup"
-        if context.action == "incremental" and not target.watch.alarms:  # these never stop a backup
+        # Wrappers ask for an increment, or a full one when the last is too old; none at all is too old.
+        too_old = options.full_if_older_than is not None and (
+            latest is None or latest.start < options.full_if_older_than
+        )
+        if context.action == "incremental" and not too_old and not target.watch.alarms:  # these never stop a backup
             raise IncrementalWithoutSignatures(
                 f"no increment can be made: {why}", hint="make a full backup with 'full' or 'backup'"
             )

@@ -116,7 +116,8 @@ def regexp(text: str, mode: FilterMode, verdict: Verdict) -> Regexp:
     try:
         return Regexp(re.compile(text, re.IGNORECASE if mode.ignore_case else 0).search, verdict)
     except (re.error, OverflowError, RecursionError) as err:
-        raise SelectionError(f"the regular expression '{text}' is bad: {err}", number=30) from err
+        message = f"the regular expression '{text}' is bad: {err}"
+        raise SelectionError(message, number=30, fields=("error",)) from err  # the class word of duplicity
 
 
 def _within_archive(text: str, mode: FilterMode) -> str:
