@@ -110,6 +110,7 @@ KEYS = {"0123ABCD": programs.ENCRYPT_KEY, "89EF4567": programs.SIGN_KEY}
 #: What a backup and the lines that read it must have in common.
 SHAPING = {"--name", "--archive-dir", "--encrypt-key", "--sign-key", "--encrypt-sign-key", "--hidden-encrypt-key"}
 SHAPING |= {"--no-encryption", "--gpg-options", "--tempdir"}
+SHAPING |= {f"--file-prefix-{kind}" for kind in ("archive", "manifest", "signature")}
 MAKING = ("backup", "full", "incr", "incremental")
 WRITTEN = {"inc": "incremental", "incr": "incremental"}
 CHOSEN = LINES if os.environ.get("TARRAGON_LINES") == "all" else LINES[::5]
@@ -131,6 +132,7 @@ class Moved:
 
     def __init__(self, line: Line, root: Path) -> None:
         self.root = root
+        self.env = line.env
         self.words: list[str] = []
         self.shaping: list[str] = []
         self.local: str | None = None
@@ -194,8 +196,9 @@ class Moved:
 
 def passphrases(moved: Moved) -> dict[str, str]:
     """Those of the golden keys; the first is as good as any where there is no key."""
-    signs_otherwise = any(programs.SIGN_KEY in word for word in moved.shaping)
-    return {"PASSPHRASE": "encpass"} | ({"SIGN_PASSPHRASE": "signpass"} if signs_otherwise else {})
+    pairs = list(zip(moved.shaping, moved.shaping[1:], strict=False))
+    signs = f"--sign-key={programs.SIGN_KEY}" in moved.shaping or ("--sign-key", programs.SIGN_KEY) in pairs
+    return {"PASSPHRASE": "encpass"} | ({"SIGN_PASSPHRASE": "signpass"} if signs else {}) | moved.env
 
 
 def prepare(pair: Pair, moved: Moved) -> None:
@@ -251,7 +254,7 @@ def test_a_line_does_in_a_sandbox_what_it_does_with_duplicity(line, pair):
     moved = Moved(line, pair.place)
     if moved.action not in MAKING:
         prepare(pair, moved)
-    env = passphrases(moved) | line.env
+    env = passphrases(moved)
     theirs, ours = pair.run(*moved.words, f"--current-time={NOW}", clock=False, **env)
     assert ours.status == theirs.status, ours.out + ours.err + theirs.out + theirs.err
     assert stored(ours) == stored(theirs)
