@@ -77,7 +77,7 @@ class Side:
         log.unlink(missing_ok=True)
         log.touch()
         ended = subprocess.run(
-            [self.program.command, f"--log-file={log}", *(self.worded(word) for word in words)],
+            [self.program.command, *(self.worded(word) for word in words), f"--log-file={log}"],
             env=self.home.environment() | env,
             cwd=cwd,
             stdin=subprocess.DEVNULL,

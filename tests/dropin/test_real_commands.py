@@ -178,7 +178,7 @@ class Moved:
         if flag == "--tempdir":
             return "@home/tmp"
         if flag == "--log-file":
-            return "@home/records.log"
+            return "@home/of-the-line.log"
         if flag == "--log-fd":
             return "1"
         if flag == "--gpg-options":
