@@ -5,11 +5,13 @@
 
 Quick the second time. Exit status 1, with the reason, when it cannot be had (no network, no compiler); the tests that
 need it are then skipped and say so. ``TARRAGON_DUPLICITY`` names another duplicity and leaves nothing to do.
-Only what a file:// target needs is installed: duplicity without its cloud libraries, and fasteners.
+Only what file:// and s3:// targets need is installed: duplicity without its other cloud libraries. An environment that
+was made from other lines of constraints-duplicity.txt is made anew.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -32,7 +34,8 @@ def install(place: Path) -> None:
 def main() -> int:
     named = os.environ.get("TARRAGON_DUPLICITY")
     command = Path(named) if named else PLACE / "bin" / "duplicity"
-    done = PLACE / "complete"
+    wanted = (HERE / "constraints-duplicity.txt").read_bytes()
+    done = PLACE / f"complete-{hashlib.sha256(wanted).hexdigest()[:16]}"
     if not named and not done.exists():
         try:
             install(PLACE)

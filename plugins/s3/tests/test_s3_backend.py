@@ -180,10 +180,27 @@ def test_https_is_checked_and_never_becomes_http(bucket, tls):
         with pytest.raises(BackendError):
             read(backend)
         assert plain.seen == []
-        with pytest.raises(BackendError):
-            bucket.open(
-                s3_endpoint_url=proxy.url.replace("localhost", "wrong.localhost"), env={"AWS_CA_BUNDLE": authority}
-            )
+
+
+def test_a_certificate_of_another_host_is_refused(bucket, tls, monkeypatch):
+    certificate, authority = tls
+    hosts_are_here(monkeypatch, ".example")
+    with Proxy(bucket.server.port, certificate) as proxy:
+        with pytest.raises(BackendError) as caught:
+            bucket.open(s3_endpoint_url=f"https://s3.example:{proxy.port}", env={"AWS_CA_BUNDLE": authority})
+        assert "s3.example" in str(caught.value.__cause__)
+        assert not isinstance(caught.value, Transient)
+        assert proxy.seen == []
+
+
+def hosts_are_here(monkeypatch, ending):
+    """Let the names of hosts that end so mean this machine."""
+    real = socket.getaddrinfo
+
+    def local(host, *rest, **more):
+        return real("127.0.0.1" if str(host).endswith(ending) else host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", local)
 
 
 @pytest.fixture(scope="session")
@@ -269,12 +286,7 @@ def _url_asked_for(options, bucket, **env):
 
 
 def test_virtual_hosts_work_at_a_server_that_has_them(seaweedfs, tmp_path, monkeypatch):
-    real = socket.getaddrinfo
-
-    def local(host, *rest, **more):
-        return real("127.0.0.1" if str(host).endswith(".localhost") else host, *rest, **more)
-
-    monkeypatch.setattr(socket, "getaddrinfo", local)
+    hosts_are_here(monkeypatch, ".localhost")
     config = tmp_path / "config"
     config.write_text("[default]\ns3 =\n    addressing_style = virtual\n")
     place = Place(seaweedfs, seaweedfs.make_bucket("in-the-host"))
