@@ -25,8 +25,6 @@ CONTRACTS = {
 
 #: Folder → promises that its package does not keep yet, because it is being written.
 UNDER_WAY = {
-    "s3": {"its_readme_names_every_option", "its_readme_names_everything_that_it_claims"},
-    "s3_classes": {"its_readme_names_every_option", "its_readme_names_everything_that_it_claims"},
     "sftp": {"its_readme_names_every_option", "its_readme_names_everything_that_it_claims"},
 }
 

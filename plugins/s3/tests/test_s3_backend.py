@@ -232,7 +232,7 @@ def test_an_endpoint_keeps_its_scheme_and_gets_one_where_it_has_none(given, unen
     assert endpoint(options, {}) == expected
 
 
-@pytest.mark.parametrize("given", ["ftp://h", "https://", "https://user:secret@h", "https://h?x=1"])
+@pytest.mark.parametrize("given", ["ftp://h", "https://", "https://user:secret@h", "https://h?x=1", "https://h:port"])
 def test_an_endpoint_that_is_none_is_refused(given):
     from tarragon_s3.connect import endpoint
 
@@ -634,6 +634,13 @@ def test_a_service_without_ranges_costs_more_and_gives_the_same(backend, proxy):
     proxy.rules.append(Answer(200, {}, b"0123456789", when=lambda seen: "range" in seen.headers))
     assert backend.read("name", 4, 7).read() == b"456"
     assert backend.read("name", 4).read() == b"456789"
+
+
+@pytest.mark.parametrize("name", ["x", "Not_A_Bucket!", "a" * 300])
+def test_a_name_that_no_bucket_has_is_a_typed_error_in_one_line(bucket, name):
+    with pytest.raises(BackendError) as caught:
+        bucket.open(f"s3://{name}")
+    assert "\n" not in str(caught.value)
 
 
 def test_boto3_is_not_loaded_before_a_bucket_is_opened():

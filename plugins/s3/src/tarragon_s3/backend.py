@@ -13,7 +13,7 @@ from .streams import BodyReader
 from .upload import md5_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from tarragon.api import Role, Source
@@ -68,7 +68,7 @@ class S3Backend(Backend):
                 for each in page.get("Contents", ()):
                     name = each["Key"][begin:]
                     if name:  # a "folder" made by some web console is an object with the prefix as its key
-                        yield ObjectInfo(name, each["Size"], each["LastModified"].timestamp())
+                        yield ObjectInfo(name, each.get("Size"), _modified(each))
 
     def put(self, name: str, source: Source, role: Role) -> None:
         self._uploader.put(self._key(name), source, self._arguments(role, name), f"cannot store '{name}'")
@@ -115,7 +115,7 @@ class S3Backend(Backend):
         size = int(answer["ContentLength"])
         # What went up in parts may have an ETag that only looks like an MD5; its parts were compared when put.
         md5 = md5_in(answer) if size <= self._uploader.size_of_parts(size) else None
-        return ObjectInfo(name, size, answer["LastModified"].timestamp(), f"md5:{md5}" if md5 else None)
+        return ObjectInfo(name, size, _modified(answer), f"md5:{md5}" if md5 else None)
 
     def delete(self, name: str) -> None:
         self.stat(name)  # S3 itself deletes what is not there
@@ -162,3 +162,9 @@ class S3Backend(Backend):
         if not name or "/" in name:
             raise BackendError(f"'{name}' cannot be the name of an object")
         return self._prefix + name
+
+
+def _modified(answer: Mapping[str, Any]) -> float | None:
+    """When an object was stored, where the service tells."""
+    when = answer.get("LastModified")
+    return float(when.timestamp()) if when is not None else None

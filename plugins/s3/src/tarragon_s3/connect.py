@@ -96,10 +96,19 @@ def endpoint(options: Any, env: Mapping[str, str]) -> str | None:
         return None
     if "://" not in given:
         given = f"{'http' if options.s3_unencrypted_connection else 'https'}://{given}"
-    parts = urlsplit(given)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+    if not _is_address(given):
         raise BadOption("the address of the S3 service cannot be used", hint="it reads https://host:port")
     return given
+
+
+def _is_address(text: str) -> bool:
+    """Whether this names a host, perhaps a port and a path, and nothing else: no user and no key, above all."""
+    try:
+        parts = urlsplit(text)
+        named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+    return named and parts.scheme in ("http", "https") and not (parts.username or parts.query or parts.fragment)
 
 
 class _Clients:

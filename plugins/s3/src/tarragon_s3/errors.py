@@ -144,19 +144,20 @@ def of_answer(err: boto.ClientError, what: str) -> BackendError:
 
 def _of_library(err: boto.BotoCoreError, what: str) -> BackendError | BadOption:
     """The error of the API for what boto3 found wrong by itself."""
+    told = " ".join(str(err).split())
     if isinstance(err, boto.NoCredentialsError):
         return PermissionDenied(f"{what}: no credentials were found", hint=_CREDENTIALS)
     if isinstance(err, boto.PartialCredentialsError | boto.CredentialRetrievalError | boto.TokenRetrievalError):
         return PermissionDenied(f"{what}: the credentials cannot be used ({type(err).__name__})", hint=_CREDENTIALS)
     if isinstance(err, boto.ProfileNotFound | boto.ConfigParseError | boto.ConfigNotFound):
-        return BadOption(f"{what}: {err}")
+        return BadOption(f"{what}: {told}")
     if isinstance(err, boto.SSLError):
         return BackendError(
-            f"{what}: no safe connection: {err}", hint="AWS_CA_BUNDLE names certificates of a service of your own"
+            f"{what}: no safe connection: {told}", hint="AWS_CA_BUNDLE names certificates of a service of your own"
         )
     if isinstance(err, _BROKEN_CONNECTION):
-        return Transient(f"{what}: {err}")
-    return BackendError(f"{what}: {err}")
+        return Transient(f"{what}: {told}")
+    return BackendError(f"{what}: {told}")
 
 
 def _said(err: boto.ClientError, code: str) -> str:
