@@ -9,8 +9,9 @@ import pytest
 from tarragon.api import UserError
 from tarragon.cli.log import make_log
 from tarragon.cli.parser import CORE, parse
+from tarragon.run.context import Context
 from tarragon.run.environment import NAMES, Environment
-from tarragon.settings import Options
+from tarragon.settings import Options, Settings
 
 
 class Nothing:
@@ -129,3 +130,23 @@ def test_what_was_read_never_shows(secret_file, capsys):
 def test_every_way_has_its_option():
     ways = {f"--{stem.replace('_', '-')}-{way}" for stem in NAMES.values() for way in ("file", "fd", "command")}
     assert ways <= set(CORE)
+
+
+def context(*words, **variables):
+    parsed = parse(words, Nothing(), {})
+    settings = Settings("full", b"src", None, (), Options(parsed.values), (), 0)
+    return Context(settings, None, make_log(0), variables)
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "wanted"),
+    [
+        ([], {"BACKEND_PASSWORD": "b", "FTP_PASSWORD": "f"}, "b"),
+        ([], {"FTP_PASSWORD": "f"}, "f"),
+        (["--backend-password-command=echo o"], {"BACKEND_PASSWORD": "b", "FTP_PASSWORD": "f"}, "o"),
+        (["--backend-password-command=echo o"], {"FTP_PASSWORD": "f"}, "o"),
+    ],
+)
+def test_the_targets_password_is_looked_for_in_duplicitys_order(words, variables, wanted):
+    asked = context(*words, **variables).ask_password("password", env=("BACKEND_PASSWORD", "FTP_PASSWORD"))
+    assert asked.reveal() == wanted

@@ -7,6 +7,7 @@ another program (a worker is a copy of ours, and a copy's environment is what th
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -132,6 +133,9 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
         yield Watched(home, tmp_path)
 
 
+@pytest.mark.requirement("R24")
+@pytest.mark.requirement("R31")
+@pytest.mark.requirement("R32")
 def test_a_symmetric_life_shows_no_secret(watched):
     assert watched.run("full", "--jsonstat", "src", "file://to") == 0
     (watched.place / "src" / "more").write_text("x")
@@ -148,6 +152,8 @@ def test_a_symmetric_life_shows_no_secret(watched):
     assert watched.kept() == []
 
 
+@pytest.mark.requirement("R24")
+@pytest.mark.requirement("R32")
 def test_a_signing_key_that_needs_a_passphrase_gets_it_and_nobody_else(watched):
     gpg = ["gpg", "--homedir", str(watched.home.gnupg), "--batch", "--pinentry-mode", "loopback"]
     made = [*gpg, "--passphrase-fd", "0", "--quick-gen-key", "c <c@example.org>", "future-default", "default", "never"]
@@ -160,6 +166,17 @@ def test_a_signing_key_that_needs_a_passphrase_gets_it_and_nobody_else(watched):
     assert watched.kept() == []
 
 
+@pytest.mark.requirement("R24")
+@pytest.mark.requirement("R32")
+def test_a_wrapper_that_calls_a_program_keeps_secrets_from_it(watched):
+    if "par2" not in finder.names("wrapper") or shutil.which("par2") is None:
+        pytest.skip("needs tarragon-par2 and the program par2")
+    assert watched.run("full", "src", "par2+file://to") == 0
+    assert "par2" in watched.programs
+    assert watched.kept() == []
+
+
+@pytest.mark.requirement("R31")
 def test_errors_and_tracebacks_show_no_secret(watched):
     assert watched.run("full", "src", "file://to") == 0
     watched.home.forget()
@@ -170,6 +187,8 @@ def test_errors_and_tracebacks_show_no_secret(watched):
     assert "Traceback" in watched.said
 
 
+@pytest.mark.requirement("R31")
+@pytest.mark.requirement("R32")
 @pytest.mark.parametrize("scheme", ["sftp", "s3", "webdav", "ftp", "rsync", "lftp+sftp", "imap"])
 def test_a_target_that_cannot_be_reached_shows_no_password(watched, scheme):
     if scheme not in finder.names("backend"):
@@ -180,6 +199,7 @@ def test_a_target_that_cannot_be_reached_shows_no_password(watched, scheme):
     assert watched.kept() == []
 
 
+@pytest.mark.requirement("R24")
 @pytest.mark.parametrize("way", ["file", "fd", "command"])
 def test_a_passphrase_from_elsewhere_is_used_and_shows_nowhere(watched, way):
     secret = watched.place / "secret"
@@ -196,6 +216,7 @@ def test_a_passphrase_from_elsewhere_is_used_and_shows_nowhere(watched, way):
     assert watched.run("verify", "file://to", "src") == 0  # with the same one, from the environment
 
 
+@pytest.mark.requirement("R24")
 def test_the_order_of_secrets(watched):
     # What an option names comes before the variable.
     (watched.place / "other").write_text("another one\n")
