@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 from random import Random
 from secrets import token_hex
@@ -257,4 +258,7 @@ def missing(kind: str) -> str:
     needs = {"file": ("cc",), "par2+file": ("cc", "par2"), "multi": ("cc",), "xorriso": ("cc", "xorriso"),
              "sftp": ("sshd",), "s3": ("rclone",)}[kind]  # fmt: skip
     path = f"{servers_environment.path()}:/usr/sbin"
+    schemes = {point.name for group in ("backend", "wrapper") for point in entry_points(group=f"tarragon.{group}")}
+    if not set(kind.split("+")) <= schemes:
+        return f"no package for {kind} is installed"
     return next((f"the program {name} is not installed" for name in needs if shutil.which(name, path=path) is None), "")
