@@ -163,10 +163,16 @@ class Xorriso(Folders):
 
     kind = "xorriso"
 
+    def __init__(self, home: Household, ours: Program, random: Random) -> None:
+        super().__init__(home, ours, random)
+        self.repo.mkdir()
+        (self.repo / "image.iso").touch()
+        # A call is a run of the program, which is silent until it ends.
+        self.mode = Mode(("--no-encryption", *QUICK[:-1], "30"), {})
+
     @property
     def url(self) -> str:
-        self.repo.mkdir(exist_ok=True)
-        return f"xorriso://{self.repo}/image.iso"
+        return f"xorriso://{self.repo}/image.iso:/backup"
 
 
 class Sftp(Place):
