@@ -36,9 +36,10 @@ SERVERS = (
     ("Sftp", "OpenSSH", ("sshd", "-V")),
     ("Scp", "OpenSSH", ("sshd", "-V")),
     ("Xorriso", "xorriso", ("xorriso", "--version")),
-    ("Par2", "par2cmdline on a folder or the testkit's memory", ("par2", "-V")),
+    ("Par2File", "a folder; par2cmdline", ("par2", "-V")),
+    ("Par2", "the testkit's memory; par2cmdline", ("par2", "-V")),
 )
-_FOLDER = f"a folder, Linux {platform.release()}"
+_FOLDER, _MEMORY = f"a folder, Linux {platform.release()}", "the testkit's memory"
 _VERSION = re.compile(r"\d+(?:\.\d+)+[\w.-]*|\d+\.\d+\w*")
 
 
@@ -64,7 +65,7 @@ def server_of(name: str) -> str:
                 return f"{server} (not installed here)"
             found = _VERSION.search(told.stdout + told.stderr)
             return f"{server} {found[0]}" if found else server
-    return _FOLDER
+    return _FOLDER if re.search("File|Folder", name) else _MEMORY
 
 
 def run(file: Path) -> dict[str, Row]:
