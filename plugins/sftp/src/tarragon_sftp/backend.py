@@ -20,6 +20,7 @@ from tarragon.api import (
     PermissionDenied,
     Role,
     SourceError,
+    TarragonError,
     Unsupported,
 )
 
@@ -44,6 +45,12 @@ class Link(Protocol):
     """A way to the server that can open its subsystem."""
 
     def subsystem(self, name: str) -> tuple[BinaryIO, BinaryIO]: ...
+    def logged_in(self) -> None:
+        """Told when the first answer has come."""
+
+    def reason(self) -> TarragonError | None:
+        """Why the link is closed, if it knows better than what was raised."""
+
     def close(self) -> None: ...
 
 
@@ -67,8 +74,12 @@ class SftpBackend(Backend):
         try:
             with translated("cannot begin an SFTP session"):
                 self._session = Session(*self._link.subsystem("sftp"))
-        except BaseException:
+                self._link.logged_in()
+        except BaseException as err:
+            reason = self._link.reason() if isinstance(err, BackendError) else None
             self._link.close()
+            if reason:
+                raise reason from err.__cause__
             raise
         self._replaces = b"posix-rename@openssh.com" in self._session.extensions
         for path in self._left.copy():

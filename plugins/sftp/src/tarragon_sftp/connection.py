@@ -102,6 +102,12 @@ class Connection:
         channel.settimeout(self._login.timeout_s)
         return channel
 
+    def logged_in(self) -> None:
+        """That was known before."""
+
+    def reason(self) -> None:
+        """Why it is closed was told by what was raised."""
+
     def close(self) -> None:
         """May be called twice."""
         self._transport.close()

@@ -87,7 +87,7 @@ class Login:
 
 def login_of(url: BackendURL, context: Context) -> Login:
     """The login that a URL and the options of the run ask for. Raises BadURL, BadOption and BackendError."""
-    typed = _checked_host(url.host)
+    typed = checked_host(url.host)
     local_user = _local_user(context.env)
     text = joined(context.options.ssh_options)
     found, left_out = settings_of(text, typed, url.user, context.env, local_user)
@@ -116,7 +116,7 @@ def _login(url: BackendURL, context: Context, found: Found, typed: str, local_us
     known_as = value("hostkeyalias") or host
     return Login(
         typed=typed,
-        host=_checked_host(host),
+        host=checked_host(host),
         port=port,
         user=user,
         known_as=known_as if port == 22 or value("hostkeyalias") else f"[{known_as}]:{port}",
@@ -128,7 +128,7 @@ def _login(url: BackendURL, context: Context, found: Found, typed: str, local_us
         only_identities=value("identitiesonly").lower() == "yes",
         agent=_agent(path(value("identityagent")), context.env),
         proxy=_proxy(value("proxycommand"), value("proxyjump"), tokens),
-        child_env={name: text for name, text in context.env.items() if not _SECRET.search(name)},
+        child_env=child_env(context.env),
         algorithms={word: value(word) for word in ("ciphers", "macs", "kexalgorithms", "hostkeyalgorithms")},
         family=value("addressfamily", "any").lower(),
         bind=value("bindaddress"),
@@ -136,7 +136,7 @@ def _login(url: BackendURL, context: Context, found: Found, typed: str, local_us
         may_use_keys=value("pubkeyauthentication").lower() != "no",
         may_use_password=value("passwordauthentication").lower() != "no",
         timeout_s=float(context.options.timeout or 30),
-        password=_password(url, context),
+        password=password_of(url, context),
         log=context.log,
     )
 
@@ -148,7 +148,7 @@ def joined(values: object) -> str:
     return " ".join(values) if isinstance(values, list | tuple) else ""
 
 
-def _checked_host(host: str | None) -> str:
+def checked_host(host: str | None) -> str:
     """The host, if it is one: a name or an address, and nothing that a program could take for an option."""
     if not host:
         raise BadURL("the URL names no host", hint="sftp://user@host/folder")
@@ -218,7 +218,17 @@ def _proxy(command: str, jump: str, tokens: Mapping[str, str]) -> tuple[str, ...
     return ()
 
 
-def _password(url: BackendURL, context: Context) -> Callable[[str], Secret | None]:
+def child_env(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a program that we start."""
+    return {name: text for name, text in env.items() if not _SECRET.search(name)}
+
+
+def has_password(url: BackendURL, context: Context) -> bool:
+    """Whether there is a password, or somebody to ask for it."""
+    return bool(url.password or context.options.ssh_askpass or any(context.env.get(name) for name in _PASSWORDS))
+
+
+def password_of(url: BackendURL, context: Context) -> Callable[[str], Secret | None]:
     """What gives the password: URL, environment, or a question where --ssh-askpass was given.
 
     It is the passphrase of keys too. An empty one counts as none.
