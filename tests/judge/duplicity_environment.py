@@ -5,7 +5,7 @@
 
 Quick the second time. Exit status 1, with the reason, when it cannot be had (no network, no compiler); the tests that
 need it are then skipped and say so. ``TARRAGON_DUPLICITY`` names another duplicity and leaves nothing to do.
-Only what file:// and s3:// targets need is installed: duplicity without its other cloud libraries. An environment that
+Only what file://, s3://, sftp:// and scp:// targets need is installed, not its other libraries. An environment that
 was made from other lines of constraints-duplicity.txt is made anew.
 """
 

@@ -18,18 +18,20 @@ class TestSftpBackend(_OnTheServer):
     examples = 6
 
 
+@pytest.mark.slow
 class TestScpBackend(_OnTheServer):
     scheme = "scp"
     # Every call is a process at the other side, or three; and a listing has no pages.
-    many = 40
-    examples = 2
+    many = 12
+    examples = 1
 
 
+@pytest.mark.slow
 class TestSftpBackendWithoutExtensions(_OnTheServer):
     """Version 3 of SFTP and nothing more: what other servers than OpenSSH offer."""
 
     many = 120
-    examples = 4
+    examples = 2
 
     @pytest.fixture
     def sshd(self, plain_sshd):
