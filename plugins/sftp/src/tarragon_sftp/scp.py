@@ -60,7 +60,7 @@ class Shell(Protocol):
 
 
 class ScpBackend(Backend):
-    """A folder at the other side; it is made, with its parents, when a put does not find it.
+    """A folder at the other side; it is made, with its parents, by the first put of a connection.
 
     ``folder`` is relative to the login folder, unless it begins with a slash. ``connect`` makes the way there.
     """
@@ -72,6 +72,7 @@ class ScpBackend(Backend):
         self._folder = folder if folder.startswith("/") else f"./{folder}".rstrip("/")
         self._connect = connect
         self._shell = connect()
+        self._is_made = False
 
     def reconnect(self) -> None:
         self.close()
@@ -106,13 +107,10 @@ class ScpBackend(Backend):
     def put(self, name: str, source: Source, role: Role) -> None:
         what = f"cannot store '{name}'"
         self._path(name)
-        try:
-            self._send(what, name, source)
-        except BackendError:
-            if self._is_folder():
-                raise
+        if not self._is_made:
             self._answer(what, "mkdir", "-p", self._folder)
-            self._send(what, name, source)
+            self._is_made = True
+        self._send(what, name, source)
 
     def _send(self, what: str, name: str, source: Source) -> None:
         # With a slash: where no folder is, scp would take its name for that of the file.
@@ -257,7 +255,12 @@ def _error(what: str, status: int, said: str) -> BackendError:
         return PermissionDenied(text)
     if status == 127:
         return BackendError(text, hint="sftp:// needs no program there")
-    if "not a directory" in lowered or "is a directory" in lowered or "file name too long" in lowered:
+    if (
+        "file exists" in lowered
+        or "not a directory" in lowered
+        or "is a directory" in lowered
+        or "file name too long" in lowered
+    ):
         return BackendError(text, hint="a part of the target's path is a file")
     return Transient(text)
 
