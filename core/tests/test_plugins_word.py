@@ -208,6 +208,8 @@ def test_every_hook_call_is_traced_with_who_was_asked_and_what_came(tmp_path, li
     assert any("open_backend(url=file://" in one and "tarragon_file.plugin" in one for one in hooks)
     assert any("open_backend gave <tarragon_file.backend.FileBackend> in " in one for one in hooks)
     assert any("plugin tarragon_file.plugin" in one for one in hooks)
+    assert any("options() of tarragon_stats.plugin gave " in one for one in hooks)
+    assert any("make_sinks(" in one for one in hooks)
     assert "hook:" not in ended.stdout
 
 

@@ -11,7 +11,7 @@ from tarragon.api.hooks import Action
 from tarragon.api.options import Option
 from tarragon.api.url import is_url, scheme_of, split_scheme
 from tarragon.plugin import finder
-from tarragon.plugin.hub import extensions_of
+from tarragon.plugin.hub import data_of, extensions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -156,8 +156,9 @@ class InUse:
         found = {PLUGINS: (words, "tarragon-core")}
         for name, module in (self._modules | self._not_needed).items():
             owner = name.partition(".")[0].replace("_", "-")
-            with contextlib.suppress(Exception):  # as of options: a plugin's code, and a help page that can do without
-                found |= {action.word: (action, owner) for action in getattr(module, "actions", tuple)()}
+            with contextlib.suppress(PluginError):  # a help page can do without
+                told = data_of(module, "actions")
+                found |= {action.word: (action, owner) for action in told if isinstance(action, Action)}
         return found
 
 
@@ -177,10 +178,7 @@ def _add(table: Table, module: ModuleType, core: Mapping[str, tuple[Option, str]
 
 def _options_of(module: ModuleType) -> list[Option]:
     """The options that a module adds. Raises PluginError for whatever is wrong with them."""
-    try:
-        found = list(getattr(module, "options", tuple)())
-    except Exception as err:  # a plugin's code, run although maybe nobody uses the plugin
-        raise PluginError(f"plugin '{module.__name__}' cannot tell its options: {type(err).__name__}: {err}") from err
+    found = data_of(module, "options")
     for option in found:
         if not isinstance(option, Option) or not option.flag.startswith("--"):
             raise PluginError(f"plugin '{module.__name__}' has an option that is none: {option!r:.60}")

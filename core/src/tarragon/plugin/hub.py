@@ -37,7 +37,7 @@ class Hub:
         self._plugins = pluggy.PluginManager("tarragon")
         self._plugins.add_hookspecs(Hooks)
         self._tracer: Tracer | None = None
-        if os.environ.get(TRACE, "0") not in ("", "0"):
+        if _is_traced():
             from .trace import Tracer  # only for those who look for a fault
 
             self._tracer = Tracer(self._log)
@@ -123,8 +123,26 @@ class Hub:
 
 def extensions_of(plugin: Any) -> list[Extension]:
     """The hook specs of a plugin's own. Raises PluginError."""
+    return data_of(plugin, "more_hooks")
+
+
+def data_of(plugin: Any, hook: str) -> list[Any]:
+    """What a plugin tells by a hook of pure data, in use or not: options, actions, hooks of its own.
+
+    Raises PluginError for whatever is wrong with it: it is a plugin's code, run although maybe nobody uses the plugin.
+    """
+    name = getattr(plugin, "__name__", type(plugin).__name__)
     try:
-        return list(getattr(plugin, "more_hooks", tuple)())
+        found = list(getattr(plugin, hook, tuple)())
     except Exception as err:
-        name = getattr(plugin, "__name__", type(plugin).__name__)
-        raise PluginError(f"plugin '{name}' cannot tell its hooks: {type(err).__name__}: {err}") from err
+        what = hook.removeprefix("more_")
+        raise PluginError(f"plugin '{name}' cannot tell its {what}: {type(err).__name__}: {err}") from err
+    if _is_traced() and hasattr(plugin, hook):
+        from .trace import Tracer  # as above
+
+        Tracer(_log).asked_alone(hook, name, found)
+    return found
+
+
+def _is_traced() -> bool:
+    return os.environ.get(TRACE, "0") not in ("", "0")

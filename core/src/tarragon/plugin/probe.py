@@ -34,12 +34,13 @@ def looked_at(word: str) -> dict[str, Any]:
 def _check(module: Any, *, extends: bool) -> None:
     """As a run would take it into use; its options asked for. Raises what is wrong."""
     from .finder import check_api
-    from .hub import Hub
+    from .hub import Hub, data_of
 
     check_api(module, lambda: module.__name__.partition(".")[0])
     if not extends:
         Hub().register(module, alone=True)
-    list(getattr(module, "options", tuple)())
+    for hook in ("options", "actions"):
+        data_of(module, hook)
 
 
 def main(names: list[str]) -> None:

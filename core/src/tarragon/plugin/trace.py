@@ -41,6 +41,10 @@ class Tracer:
         answer = f"raised {type(failed).__name__}: {failed}" if failed else f"gave {_short(outcome.get_result())}"
         self._say(f"{hook} {answer} in {took_ms:.1f} ms")
 
+    def asked_alone(self, hook: str, plugin: str, found: Sequence[Any]) -> None:
+        """A plugin was asked for data by itself, in use or not."""
+        self._say(f"{hook}() of {plugin} gave {len(found)}")
+
     def told(self, hook: str, plugin: str, arguments: Mapping[str, Any]) -> None:
         """A plugin is told news."""
         self._say(f"{hook}({_shown(arguments)}) tells {plugin}")
