@@ -10,15 +10,12 @@ from tarragon_testkit import BackendContract, MemoryBackend, WrapperContract
 pytestmark = pytest.mark.skipif(shutil.which("par2") is None, reason="the program par2 is not installed")
 
 OPTIONS = {"par2_options": (), "par2_redundancy": 10, "par2_volumes": 1, "file_prefix": ""}
-HIDDEN = "a name that ends in .par2 is a recovery file's, hidden as in duplicity"
-KNOWN = {"names_that_duplicity_makes_come_back": HIDDEN, "a_prefix_narrows_the_listing": HIDDEN}
 
 
 class TestPar2(WrapperContract):
     prefix = "par2"
     options = OPTIONS
     many = 12  # each costs a run of par2
-    known_failures = KNOWN
 
 
 class TestPar2File(BackendContract):
@@ -27,7 +24,6 @@ class TestPar2File(BackendContract):
     many = 12  # each costs a run of par2
     small = True
     examples = 3
-    known_failures = KNOWN
 
 
 class _AroundMemory(BackendContract):
@@ -35,7 +31,6 @@ class _AroundMemory(BackendContract):
     many = 12
     small = True
     examples = 3
-    known_failures = KNOWN
     inner = MemoryBackend.everything
 
     @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ NAMES = (
     "duplicity-inc.20231114T221320Z.to.20231115T221320Z.manifest.gpg",
     "duplicity-full-signatures.20231114T221320Z.sigtar.gz",
     "duplicity-full.2023-11-14T22:13:20+01:00.vol7.difftar",
-    "duplicity-full.20231114T221320Z.vol1.difftar.gz.vol000+01.par2",
+    "duplicity-full.20231114T221320Z.vol1.difftar.gz.vol000+01.more",
     "my.host-duplicity-full.20231114T221320Z.jsonstat.gz",
     "a_b=c,d ~!@#$%^&()[]{};'-tarragon.sums.20231114T221320Z.json.gz",
 )

@@ -109,7 +109,7 @@ def a_listing_gives_object_infos(h: Harness) -> None:
 @check()
 def a_prefix_narrows_the_listing(h: Harness) -> None:
     name, longer, other = h.put(b"1"), "", h.put(b"3", h.name("other"))
-    longer = h.put(b"2", name + ".par2")
+    longer = h.put(b"2", name + ".more")
     assert h.eventually(lambda: h.names(name) == {name, longer})
     assert h.names() >= {name, longer, other}
 
