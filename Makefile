@@ -7,7 +7,7 @@ INPUTS := constraints.txt requirements-dev.txt $(addsuffix /pyproject.toml,$(PAC
           $(wildcard librsync_ext/src/tarragon_librsync/*.c librsync_ext/src/tarragon_librsync/*.h librsync_ext/*.py)
 SOURCES := core/src $(wildcard plugins/*/src) librsync_ext/src tests/testkit/src
 
-.PHONY: setup demo test lint types arch bench wheels clean
+.PHONY: setup demo test lint types arch bench generated wheels alone clean
 
 setup: $(VENV)/.ready
 
@@ -40,10 +40,16 @@ arch: setup
 bench: setup
 	$(BIN)/python tests/bench/bench.py
 
+# What follows from the project files of the packages: the bundle, and the table of all.
+generated: setup
+	$(BIN)/python contrib/generate.py
+
 wheels: setup
-	rm -rf dist && mkdir dist
-	for package in $(PACKAGES); do $(BIN)/pip wheel --quiet --no-build-isolation --no-deps -w dist $$package || exit 1; done
-	ls -l dist
+	$(BIN)/python contrib/alone.py --wheels dist
+
+# Every wheel installed alone with what it names, and its own tests: make alone PKG=par2, or all of them.
+alone: setup
+	nice $(BIN)/python contrib/alone.py $(PKG)
 
 clean:
 	rm -rf $(VENV) .venv-duplicity .venv-servers dist
