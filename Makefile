@@ -31,7 +31,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 
 types: setup
-	$(BIN)/mypy core/src/tarragon $(wildcard plugins/*/src/*) tests/testkit/src/tarragon_testkit
+	$(BIN)/mypy core/src/tarragon $(filter-out %.egg-info,$(wildcard plugins/*/src/*)) tests/testkit/src/tarragon_testkit
 
 arch: setup
 	$(BIN)/lint-imports

@@ -67,6 +67,8 @@ def build(folder: Path, into: Path) -> Path:
         words = ("wheel", "--quiet", "--no-build-isolation", "--no-deps", "--no-index", "-w", place, folder)
         must_run(sys.executable, "-m", "pip", *words)
         (wheel,) = Path(place).glob("*.whl")
+        for left in (folder / "build", *folder.glob("src/*.egg-info"), *folder.glob("*.egg-info")):
+            shutil.rmtree(left, ignore_errors=True)
         return wheel.rename(into / wheel.name)
 
 
