@@ -1,3 +1,4 @@
+import os
 from secrets import token_hex
 
 import pytest
@@ -26,11 +27,6 @@ class _OnServer(BackendContract):
         return context.open(s3_multipart_chunk_size=5)  # so that what is large goes in parts
 
 
-class TestMoto(_OnServer):
-    server = "moto"
-    many = 30  # it is slow; pages are tried with others
-
-
 class TestRclone(_OnServer):
     server = "rclone"
 
@@ -38,15 +34,28 @@ class TestRclone(_OnServer):
 @pytest.mark.slow
 class TestSeaweedfs(_OnServer):
     server = "seaweedfs"
+    many = 30  # pages are tried with another
+
+
+#: The rest takes minutes, and is for changes of this package.
+_all_servers = pytest.mark.skipif(not os.environ.get("TARRAGON_ALL_SERVERS"), reason="TARRAGON_ALL_SERVERS is not set")
+
+
+@pytest.mark.slow
+@_all_servers
+class TestMoto(_OnServer):
+    server = "moto"
     many = 30
 
 
 @pytest.mark.slow
+@_all_servers
 class TestMinistack(_OnServer):
     server = "ministack"
 
 
 @pytest.mark.slow
+@_all_servers
 class TestRadosgw(_OnServer):
     server = "radosgw"
     many = 30
