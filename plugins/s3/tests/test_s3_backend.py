@@ -356,6 +356,25 @@ def test_a_large_one_goes_in_parts_side_by_side(bucket, proxy):
     assert backend.stat("name").size == len(LARGE)
 
 
+@pytest.mark.parametrize("data", [b"small" * 1000, LARGE], ids=["whole", "parts"])
+def test_the_core_sees_every_byte_move_once(bucket, data):
+    """Sums and signatures are made of the same bytes, but do not count against --limit-upload."""
+    passed = []
+
+    class Counted(BytesSource):
+        def open(self):
+            stream = super().open()
+            read = stream.read
+            counting = type("Counting", (), {"seek": stream.seek, "tell": stream.tell, "close": stream.close})()
+            counting.read = lambda size=-1: passed.append(data := read(size)) or data
+            return counting
+
+    backend = bucket.open(s3_multipart_chunk_size=5)
+    backend.put("name", Counted(data), Role.VOLUME)
+    assert sum(map(len, passed)) == len(data)
+    assert read(backend) == data
+
+
 def test_no_part_but_the_last_is_below_what_the_protocol_allows(bucket, proxy):
     put(bucket.open(s3_endpoint_url=proxy.url, s3_multipart_chunk_size=1), data=LARGE)
     assert max(len(seen.body) for seen in proxy.of("PUT", "partNumber")) == 5 << 20

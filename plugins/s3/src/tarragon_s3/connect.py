@@ -21,7 +21,7 @@ from tarragon.api import BackendError, BadOption, Role
 from .archive import Archive
 from .backend import S3Backend
 from .errors import headers_of, of_answer, status_of, translated
-from .streams import base64
+from .streams import base64, goes_out
 from .upload import Uploader
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ class _Clients:
         )
         client.meta.events.register("before-call.s3", _stay_here)
         client.meta.events.register("before-call.s3.DeleteObjects", _add_md5)
+        client.meta.events.register("before-send.s3", goes_out)
         return client
 
 

@@ -13,6 +13,8 @@ from tarragon.api import BackendError, SourceError, TarragonError
 from .errors import translated
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from _typeshed import WriteableBuffer
     from tarragon.api import Source
 
@@ -22,16 +24,23 @@ _PIECE = 1 << 20
 class Part:
     """Some bytes of a source, as boto3 takes a body: read, seek and tell.
 
-    ``failed`` is what the source raised: boto3 wraps it, and would pass a broken file off as a broken connection.
+    Signing reads them too, so they come from the file at ``path`` until they go out: then from the source's own
+    stream, at which the core sees them move and keeps to its limits. ``failed`` is what the source raised: boto3 wraps
+    it, and would pass a broken file off as a broken connection.
     """
 
-    def __init__(self, source: Source, start: int = 0, size: int | None = None) -> None:
-        self.size = source.size - start if size is None else size
+    def __init__(self, source: Source, path: Path, start: int, size: int) -> None:
+        self.size = size
         self.failed: BaseException | None = None
-        self._start, self._at = start, 0
-        self._stream: BinaryIO = source.open()
-        if start:
-            self._stream.seek(start)
+        self._source, self._start, self._at = source, start, 0
+        self._stream: BinaryIO = path.open("rb")
+        self._stream.seek(start)
+
+    def on_the_wire(self) -> None:
+        """What is read from now on goes out."""
+        self._stream.close()
+        self._stream = self._source.open()
+        self.seek(self._at)
 
     def read(self, size: int = -1) -> bytes:
         left = self.size - self._at
@@ -55,19 +64,23 @@ class Part:
         self._stream.close()
 
 
-def md5_of(source: Source, start: int, size: int) -> bytes:
-    """MD5 of some bytes of a source: the one checksum that every service compares."""
+def goes_out(request: Any, **_: Any) -> None:
+    """For boto3's event before-send."""
+    if isinstance(request.body, Part):
+        request.body.on_the_wire()
+
+
+def md5_of(path: Path, start: int, size: int) -> bytes:
+    """MD5 of some bytes of a file: the one checksum that every service compares."""
     digest, left = hashlib.md5(usedforsecurity=False), size
-    # From its file: what passes the source's stream counts as sent, and waits for its turn under --limit-upload.
-    with source.as_file() as path:
-        try:
-            with path.open("rb") as file:
-                file.seek(start)
-                while left and (piece := file.read(min(left, _PIECE))):
-                    left -= len(piece)
-                    digest.update(piece)
-        except OSError as err:
-            raise SourceError(f"cannot read '{path}': {err.strerror}") from err
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            while left and (piece := file.read(min(left, _PIECE))):
+                left -= len(piece)
+                digest.update(piece)
+    except OSError as err:
+        raise SourceError(f"cannot read '{path}': {err.strerror}") from err
     if left:
         raise BackendError("what is to be stored has become shorter")
     return digest.digest()

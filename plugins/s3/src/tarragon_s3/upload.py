@@ -20,6 +20,7 @@ from .streams import Part, base64, md5_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from tarragon.api import Source
 
@@ -41,7 +42,8 @@ class Uploader:
         """Store ``source`` as ``key``: all of it or nothing."""
         size = self.size_of_parts(source.size)
         if source.size > size:
-            _Parts(self, key, source, size, what).put(arguments)
+            with source.as_file() as path:
+                _Parts(self, key, source, path, size, what).put(arguments)
         else:
             self.put_whole(key, source, arguments, what)
 
@@ -50,19 +52,11 @@ class Uploader:
 
     def put_whole(self, key: str, source: Source, arguments: Mapping[str, Any], what: str) -> None:
         """Store ``source`` with one request."""
-        digest = md5_of(source, 0, source.size)
-        with closing(Part(source)) as body, translated(what):
-            self._sent(
-                body,
-                lambda: self.client.put_object(
-                    Bucket=self.bucket,
-                    Key=key,
-                    Body=body,
-                    ContentLength=body.size,
-                    ContentMD5=base64(digest),
-                    **arguments,
-                ),
-            )
+        words = {"Bucket": self.bucket, "Key": key, **arguments}
+        with source.as_file() as path:
+            words["ContentMD5"] = base64(md5_of(path, 0, source.size))
+            with closing(Part(source, path, 0, source.size)) as body, translated(what):
+                self._sent(body, lambda: self.client.put_object(Body=body, ContentLength=body.size, **words))
 
     @staticmethod
     def _sent(body: Part, send: Any) -> Any:
@@ -78,10 +72,10 @@ class Uploader:
 class _Parts:
     """An upload in parts."""
 
-    def __init__(self, uploader: Uploader, key: str, source: Source, size: int, what: str) -> None:
+    def __init__(self, uploader: Uploader, key: str, source: Source, path: Path, size: int, what: str) -> None:
         self._client, self._width = uploader.client, uploader.width
         self._sent = uploader._sent
-        self._source, self._size, self._what = source, size, what
+        self._source, self._path, self._size, self._what = source, path, size, what
         self._place: dict[str, Any] = {"Bucket": uploader.bucket, "Key": key}
 
     def put(self, arguments: Mapping[str, Any]) -> None:
@@ -112,8 +106,8 @@ class _Parts:
     def _put_one(self, number: int) -> dict[str, Any]:
         start = number * self._size
         size = min(self._size, self._source.size - start)
-        digest = md5_of(self._source, start, size)
-        with closing(Part(self._source, start, size)) as body, translated(self._what):
+        digest = md5_of(self._path, start, size)
+        with closing(Part(self._source, self._path, start, size)) as body, translated(self._what):
             answer = self._sent(
                 body,
                 lambda: self._client.upload_part(
