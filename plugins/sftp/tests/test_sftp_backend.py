@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import subprocess
 import time
 from contextlib import closing
 from pathlib import Path
@@ -342,6 +341,23 @@ def test_a_server_that_says_nothing_is_given_up_after_the_timeout(sshd, proxy, s
     backend.close()
 
 
+def descendants(server):
+    """The processes that this server made, and no other one of this machine."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    found, todo = [], [server]
+    while todo:
+        parent = todo.pop()
+        children = [pid for pid, its_parent in parents.items() if its_parent == parent]
+        found += children
+        todo += children
+    return found
+
+
 @needs_users
 def test_a_server_process_that_dies_is_a_broken_connection(sshd, fresh):
     where = sshd.new_folder()
@@ -349,10 +365,8 @@ def test_a_server_process_that_dies_is_a_broken_connection(sshd, fresh):
     put(backend, data=bytes(6_000_000))
     with closing(backend.read("vol")) as stream, pytest.raises(Transient):
         stream.read(10)
-        found = subprocess.run(["pgrep", "-f", f"sshd: {sshd.user}@notty"], capture_output=True, text=True)
-        for pid in found.stdout.split():
-            if Path(f"/proc/{pid}/ns/mnt").readlink() != Path("/proc/self/ns/mnt").readlink():
-                os.kill(int(pid), 9)
+        for pid in descendants(int(Path(sshd.place, "pids").read_text().split()[0])):
+            os.kill(pid, 9)
         while stream.read(1 << 20):
             pass
     with pytest.raises(Transient):
