@@ -2,6 +2,7 @@
 """The kill matrix: series of runs that are killed, judged by the real duplicity. Runs add up.
 
     python tests/kill/matrix.py --results FILE --seeds 1-200 [--jobs 2] [--minutes 9]
+    python tests/kill/matrix.py --results FILE --mixed --seeds 1-200 [--jobs 2] [--minutes 9]
     python tests/kill/matrix.py --results FILE --sweep full|incremental [--acts before,after,half] [--minutes 9]
     python tests/kill/matrix.py --results FILE --sum
 
@@ -27,7 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "judge"))  # the judges are plain modules
 
 import programs
-from series import Plan, Series, random_plan, sweep_plan
+from series import Plan, Series, mixed_plan, random_plan, sweep_plan
 from stage import Stage
 
 #: What must stay 0.
@@ -58,6 +59,8 @@ def play(plan: Plan) -> dict[str, Any]:
 def key_of(plan: Plan) -> str:
     """What a series is called in the results."""
     kill = plan.kills[0]
+    if plan.others:
+        return f"mixed-{plan.seed}"
     return f"sweep-{plan.action}-{kill.act}-{kill.at}" if kill.kind == "all" else f"seed-{plan.seed}"
 
 
@@ -85,6 +88,8 @@ def total(lines: list[dict[str, Any]]) -> str:
         "mode: " + _counted(plan["mode"] for plan in plans),
         "source: " + _counted("changing" if plan["is_moving"] else "still" for plan in plans),
         "action: " + _counted(f"{plan['action']} upon {plan['base'] or 'nothing'}" for plan in plans),
+        "stock duplicity, or a command of ours, in between: "
+        + _counted(what for line in lines for what in line.get("others", [])),
         f"runs that went on where another was killed: {sum(line['resumed'] for line in lines)}",
         f"different states hit: {len({what for _, what in kills})}",
         f"objects left over at the target: {sum(line['leftovers'] for line in lines)}, "
@@ -106,13 +111,15 @@ def plans_of(options: argparse.Namespace) -> list[Plan]:
         acts = options.acts.split(",")
         return [sweep_plan(options.sweep, at, act) for at in range(int(first), int(last) + 1) for act in acts]
     first, _, last = options.seeds.partition("-")
-    return [random_plan(seed) for seed in range(int(first), int(last or first) + 1)]
+    made = mixed_plan if options.mixed else random_plan
+    return [made(seed) for seed in range(int(first), int(last or first) + 1)]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Kill backups and see whether anything is lost.")
     parser.add_argument("--results", type=Path, required=True, help="a file of JSON lines, outside the tree")
     parser.add_argument("--seeds", default="1-20")
+    parser.add_argument("--mixed", action="store_true", help="stock duplicity uses the chain in between")
     parser.add_argument("--sweep", choices=("full", "incremental"))
     parser.add_argument("--calls", default="1-160", help="with --sweep: from which call to which")
     parser.add_argument("--acts", default="before", help="with --sweep: before, after, half")

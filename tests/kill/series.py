@@ -5,6 +5,7 @@ A plan says everything that is to happen; the same plan happens the same way but
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -19,6 +20,11 @@ ACTS = ("before", "after", "half")
 #: About how many calls a run of a whole set makes, by class: what a random number is chosen from.
 CALLS_OF_FULL = {"volume": 28, "target": 125, "cache": 47, "state": 42}
 CALLS_OF_INCREMENT = {"volume": 16, "target": 76, "cache": 40, "state": 35}
+
+
+#: What the other user of the chain does between two of our runs: stock duplicity, or a command of ours.
+OTHERS = ("backup", "backup", "killed", "killed", "cleanup", "status", "retention", "our cleanup", "our retention",
+          "our prune")  # fmt: skip
 
 
 class Kill(NamedTuple):
@@ -41,6 +47,7 @@ class Plan(NamedTuple):
     kills: tuple[Kill, ...]
     steps: tuple[int, ...]  # what the clock does between two runs
     lose: tuple[str, ...]  # what is lost before each run but the first: "", "cache", "state", "both"
+    others: tuple[str, ...] = ()  # what happens before each run but the first, one of OTHERS
 
 
 class Outcome(NamedTuple):
@@ -53,6 +60,7 @@ class Outcome(NamedTuple):
     leftovers: int
     temporary: int
     resumed: int
+    others: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """As a line of the results."""
@@ -82,6 +90,16 @@ def random_plan(seed: int) -> Plan:
     return Plan(seed, mode, base, action, concurrency, random.random() < 0.5, tuple(kills), steps, lose)
 
 
+def mixed_plan(seed: int) -> Plan:
+    """A plan in which stock duplicity uses the chain too, between any two of our runs, killed itself or not (R71)."""
+    random = Random(f"mixed {seed}")
+    plan = random_plan(seed)
+    base = random.choice(("full", "full+inc", "full+full", "full+inc+full+inc")) if plan.base else ""
+    others = tuple(random.choice(OTHERS) for _ in plan.kills)
+    lose = tuple(random.choice(["", "", "", "cache", "cache", "state", "both"]) for _ in plan.kills)
+    return plan._replace(base=base, others=others, lose=lose)
+
+
 def sweep_plan(action: str, at: int, act: str) -> Plan:
     """The plan that kills at one call among all changes of state, of a run in one process."""
     base = "" if action == "full" else "full"
@@ -98,6 +116,7 @@ class Series:
         self.files, self.big = files, big
         self.kills: list[tuple[str, str]] = []
         self.resumed = 0
+        self.others: list[str] = []
 
     def play(self) -> Outcome:
         """All of it; what went wrong is in the outcome."""
@@ -108,7 +127,7 @@ class Series:
             figure, detail = err.figure, str(err)
         left = self.stage.leftovers() if self.stage.repo.exists() else []
         count = self.stage.temporary() if self.stage.repo.exists() else 0
-        return Outcome(self.plan, tuple(self.kills), figure, detail, len(left), count, self.resumed)
+        return Outcome(self.plan, tuple(self.kills), figure, detail, len(left), count, self.resumed, tuple(self.others))
 
     def _play(self) -> None:
         stage, plan = self.stage, self.plan
@@ -116,12 +135,10 @@ class Series:
         source.change_much()
         states: list[State] = []
         started = stage.now = FIRST_TIME + 10_000
-        before = stage.newest() if plan.base else 0
+        self.before = stage.newest() if plan.base else 0
         for number, kill in enumerate(plan.kills):
-            if number and plan.is_moving:
-                source.change_little()
             if number:
-                self._lose(plan.lose[number - 1])
+                self._between(number - 1, states, source)
             stage.now += plan.steps[number]
             states.append(stage.seen())
             ended = self._killed(kill)
@@ -131,15 +148,13 @@ class Series:
             if self.random.random() < 0.12:
                 stage.must_restore_earlier(self.random)
         else:
-            if plan.is_moving:
-                source.change_little()
-            self._lose(plan.lose[-1])
+            self._between(len(plan.kills) - 1, states, source)
             stage.now += plan.steps[-1]
             states.append(stage.seen())
             self._must_be_right(self._backup(plan.action))
         made = stage.newest()
-        if made <= before:
-            raise Wrong("stuck", f"no new set: the newest is of {made}, {started} was begun")
+        if made <= self.before:
+            raise Wrong("stuck", f"no new set: the newest is of {made}, {self.before} was there, {started} was begun")
         self._judge(states, made, source)
 
     # -- what there is before -----------------------------------------------------------------------------------------
@@ -176,6 +191,52 @@ class Series:
             shutil.rmtree(self.stage.cache, ignore_errors=True)
         if what in ("state", "both"):
             shutil.rmtree(self.stage.state, ignore_errors=True)
+
+    # -- the other user of the chain ----------------------------------------------------------------------------------
+
+    def _between(self, number: int, states: list[State], source: Source) -> None:
+        """What happens between two of our runs. The source only changes behind what the other user does: duplicity does
+        not ask whether what it goes on with is still the same.
+        """
+        others = self.plan.others
+        first = not others or self.random.random() < 0.5
+        if first:
+            self._lose(self.plan.lose[number])
+        if others:
+            states.append(self.stage.seen())
+            self._other(others[number])
+        if not first:
+            self._lose(self.plan.lose[number])
+        if self.plan.is_moving:
+            source.change_little()
+
+    def _other(self, what: str) -> None:
+        stage = self.stage
+        stage.now = max(stage.now, stage.newest() if _has_sets(stage) else 0) + 60
+        program = stage.ours if what.startswith("our") else stage.real
+        if what in ("backup", "killed"):
+            env = None
+            if what == "killed":
+                ops = "target.open,target.rename,cache.sync,cache.rename,target.unlink"
+                env = stage.shim.armed(self.random.randint(1, 12), self.random.choice(("before", "after")), ops)
+            ended = stage.backup(self.plan.action, program=program, env=env)
+            if ended.status == 0:
+                self.before = stage.newest()
+                if not self.plan.is_moving:
+                    stage.stored.append(Stored(self.before, stage.seen()))
+        else:
+            words = {
+                "status": ("collection-status",),
+                "cleanup": ("cleanup", "--force"),
+                "our cleanup": ("cleanup", "--force"),
+                "our prune": ("prune", "--keep-last", "2", "--force"),
+            }.get(what, ("remove-all-but-n-full", "1", "--force"))
+            ended = stage.run(*words, "--current-time", str(stage.now), *stage.options(), stage.url, program=program)
+            if "retention" in what or "prune" in what:
+                stage.stored = [each for each in stage.stored if stage.has_set(each.time)]
+        self.others.append(what)
+        if ended.status != 0 and not (what == "killed" and ended.status == -signal.SIGKILL):
+            raise Wrong("stuck", f"'{what}' between two runs fails\n{ended}")
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
@@ -232,6 +293,10 @@ class Series:
 _STORED: dict[str, list[Stored]] = {}
 #: How long the last run took that came to its end, by mode.
 _PACE: dict[str, float] = {}
+
+
+def _has_sets(stage: Stage) -> bool:
+    return stage.repo.exists() and any(".manifest" in name for name in os.listdir(stage.repo))
 
 
 def _modes() -> dict[str, Any]:

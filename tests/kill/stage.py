@@ -160,6 +160,11 @@ class Stage:
                 times.append(_seconds(*map(int, found.groups())))
         return max(times)
 
+    def has_set(self, at: int) -> bool:
+        """Whether the manifest of the set of that time is at the target."""
+        found = map(_MANIFEST.fullmatch, os.listdir(self.repo))
+        return any(_seconds(*map(int, match.groups())) == at for match in found if match)
+
     # -- judging ------------------------------------------------------------------------------------------------------
 
     def restored(self, program: Program, at: int | None = None) -> State:

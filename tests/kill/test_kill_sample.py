@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the harness is plain modules
 import preload
 from faults import ACTS, Case, states
 from programs import Household, Program
-from series import Kill, Plan, Series
+from series import Kill, Plan, Series, mixed_plan
 from stage import Stage
 
 pytestmark = pytest.mark.skipif(not preload.is_possible(), reason="needs Linux and a C compiler")
@@ -58,6 +58,16 @@ def test_killed_runs_lose_nothing_and_the_next_one_succeeds(
     outcome = Series(Stage(house, ours, real, plan.mode), plan, files=8, big=1_200_000).play()
     assert not outcome.figure, outcome.detail
     assert outcome.kills
+
+
+@pytest.mark.requirement("R71")
+@pytest.mark.parametrize("seed", [14, 17])
+def test_stock_duplicity_in_between_breaks_nothing(seed: int, house: Household, ours: Program, real: Program) -> None:
+    """14: duplicity is killed within a delta of several volumes, which we go on with."""
+    plan = mixed_plan(seed)
+    outcome = Series(Stage(house, ours, real, plan.mode), plan).play()
+    assert not outcome.figure, outcome.detail
+    assert outcome.others
 
 
 @pytest.mark.requirement("R46")

@@ -72,9 +72,10 @@ def point_at(context: Context, target: Target, source: bytes, cut: Cut, upon: Se
         if same.at + max(0, owed) > stand.size or stand_of(now.fileno()) != stand:
             raise Unusable(_CHANGED)
         tail = os.pread(now.fileno(), same.at % block_len, same.at - same.at % block_len).hex()
+        signature = same.signature(whole=not tail)
     part = Range(stored.parts - 1, 0, same.at, False, block_len, owed, tail)
     change = CHANGED if old else NEW
-    built = RangeBuilt(entry, part, stand, stand, b"".join(same.signature), stored.parts * PART, change)
+    built = RangeBuilt(entry, part, stand, stand, signature, stored.parts * PART, change)
     return Point(cut.volumes, cut.path, cut.manifest, cut.signatures, (built,))
 
 
@@ -108,8 +109,13 @@ class _Same:
         self._stored = stored
         self._now = now
         self._signer = signer
-        self.signature: list[bytes] = []
+        self._sums: list[bytes] = []
         self.at = 0
+
+    def signature(self, *, whole: bool) -> bytes:
+        """That of all whole blocks seen; ``whole`` tells that the last one is."""
+        sums = b"".join([*self._sums, self._signer.finish()])
+        return sums if whole else sums[: -4 - rsync.STRONG_LEN]
 
     def _taken(self, size: int) -> Iterator[bytes]:
         """The next bytes of the file, exactly so many."""
@@ -117,7 +123,7 @@ class _Same:
             data = self._now.read(min(size, _PIECE))
             if not data:
                 raise Unusable(_CHANGED)
-            self.signature.append(self._signer.update(data))
+            self._sums.append(self._signer.update(data))
             self.at += len(data)
             size -= len(data)
             yield data
