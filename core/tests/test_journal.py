@@ -8,6 +8,7 @@ from tarragon.run.build import RangeBuilt, Stand
 from tarragon.run.journal import Head, Journal, Kept, Point, read
 from tarragon.run.plan import Range
 from tarragon.store.state import State
+from tarragon.volume.manifest import VolumeRecord
 from tarragon.volume.name import SetTime
 
 HEAD = Head(SetTime("inc", 10, 20), "ab" * 32, {"source": "src", "selection": [["exclude", "**"]]}, ("left.gz",))
@@ -17,13 +18,16 @@ PART = RangeBuilt(
 )  # fmt: skip
 
 
+HELD = VolumeRecord(2, b"a/\xff", None, b"big \xff", 7, "ee")
+
+
 @pytest.mark.requirement("R46")
 def test_points_come_back_with_their_ranges_and_their_problems(tmp_path):
     state = State(tmp_path / "state")
     ledger = state.ledger("journal")
     journal = Journal(ledger, parts=None)
     first = Point((Kept(1, "v1", 5, "aa", "bb"),), b"a/\xff", (10, "cc"), (20, "dd"), (), 3)
-    second = Point((Kept(2, "v2", 6, "ee", "ff"),), b"big \xff", (30, "gg"), (40, "hh"), (PART,), 4)
+    second = Point((Kept(2, "v2", 6, "ee", "ff"),), b"big \xff", (30, "gg"), (40, "hh"), (PART,), 4, (HELD,))
     journal.begin(HEAD)
     journal.again(first.volumes, first)
     journal.again(second.volumes, second)

@@ -36,6 +36,7 @@ CHANGING = (*FILLING, "unlink", "chmod")
 ACTS = {
     "fail-EIO": ("fail", errno.EIO, None),
     "fail-ENOSPC": ("fail", errno.ENOSPC, FILLING),
+    "fail-EDQUOT": ("fail", errno.EDQUOT, FILLING),
     "late-EIO": ("late", errno.EIO, CHANGING),
     "short": ("short", 0, ("write",)),
     "on-EIO": ("fail", errno.EIO, None),

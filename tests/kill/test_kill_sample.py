@@ -61,9 +61,9 @@ def test_killed_runs_lose_nothing_and_the_next_one_succeeds(
 
 
 @pytest.mark.requirement("R71")
-@pytest.mark.parametrize("seed", [14, 17])
+@pytest.mark.parametrize("seed", [14, 138])
 def test_stock_duplicity_in_between_breaks_nothing(seed: int, house: Household, ours: Program, real: Program) -> None:
-    """14: duplicity is killed within a delta of several volumes, which we go on with."""
+    """14: duplicity is killed within a delta of several volumes, which we go on with. 138: the other way round."""
     plan = mixed_plan(seed)
     outcome = Series(Stage(house, ours, real, plan.mode), plan).play()
     assert not outcome.figure, outcome.detail

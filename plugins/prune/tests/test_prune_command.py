@@ -132,6 +132,62 @@ def test_sets_of_the_future_push_nothing_out(box):
     assert text.count("dated after now") == 3
 
 
+def forge(box, key, stamp, modified):
+    """Copy a full set under another time, as somebody does who can write to the target; the target's clock is true."""
+    for path in (box / "box").glob(f"*{key}*"):
+        forged = path.with_name(path.name.replace(key, stamp))
+        forged.write_bytes(path.read_bytes())
+        os.utime(forged, (modified, modified))
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("R17")
+@pytest.mark.parametrize("how", ["future", "of the future when stored", "behind newer ones", "met behind newer ones"])
+def test_a_thousand_forged_sets_push_no_real_one_out(box, how):
+    """bupstash#256: whoever may add sets must not be able to have real ones deleted by the next prune."""
+    now = int(time.time())
+    first = (START - now) // DAY + (now - START) // DAY * 2 - 9  # nine days ago, in days since START
+    for day in range(first, first + 9):
+        backup(box, day, "full")
+        for path in (box / "box").iterdir():
+            if path.stat().st_mtime > now - 5:
+                os.utime(path, (START + day * DAY + 60,) * 2)
+    rules = ["prune", "--keep-last", "3", "--keep-daily", "5", "--keep-weekly", "2"]
+    _, text = tarragon(*rules, "file://box", at=now)
+    wanted = actions(text)
+    assert sorted(wanted.values()).count("delete") >= 2
+    key = max(name.split(".")[1] for name in names(box) if ".manifest" in name)
+    for number in range(1000 if how == "future" else 200):
+        at, modified = {
+            "future": (now + DAY + number, now),
+            "of the future when stored": (now - 60 - number * 300, now - 7 * DAY),
+            "behind newer ones": (now - 5 * DAY - number * 60, now),
+            "met behind newer ones": (now - 5 * DAY - number * 60, now - 5 * DAY),
+        }[how]
+        forge(box, key, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at)), modified)
+    status, text = tarragon(*rules, "--force", "file://box", at=now)
+    assert status == 0, text[-2000:]
+    said = actions(text)
+    assert {each: said[each] for each in wanted} == wanted
+    assert set(said.values()) == {"keep", "delete"}
+    assert all(word == "keep" for each, word in said.items() if each not in wanted)
+    left = "".join(names(box))
+    assert all((each.split("-")[1] in left) == (word == "keep") for each, word in wanted.items())
+
+
+@pytest.mark.requirement("R17")
+def test_a_clock_that_runs_ahead_of_the_target_deletes_nothing(box, monkeypatch, capsys):
+    for day in (0, 1, 2):
+        backup(box, day, "full")
+    before = names(box)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 400 * DAY)
+    capsys.readouterr()
+    assert main(["prune", "--keep-within", "30D", "--force", "file://box"]) == 0
+    assert "clock" in capsys.readouterr().err
+    assert names(box) == before
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -153,7 +209,7 @@ def test_every_set_kept_over_ten_years_is_restored(box, capsys):
     rules = ["--keep-last", "2", "--keep-monthly", "4", "--keep-yearly", "6"]
     made = {}
     for number in range(61):
-        day = number * 60
+        day = (number - 61) * 60  # in the past: what is dated after it was stored is in doubt
         backup(box, day, "full" if number % 6 == 0 else "incremental")
         made[START + day * DAY] = f"{day}\n"
         now = str(START + day * DAY + 1)

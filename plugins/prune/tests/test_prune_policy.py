@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tarragon.api import SetInfo
 from tarragon_prune.policy import Rules, decide
@@ -14,6 +14,10 @@ from tarragon_prune.policy import Rules, decide
 DAY = 86400
 START = 1_700_000_000
 NO_REASON = ("no rule keeps it, and no kept set needs it",)
+
+
+#: A busy machine is no fault.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def full(at: int, chain: int) -> SetInfo:
@@ -69,6 +73,7 @@ def harmed(sets, damaged) -> set[str]:
     }
 
 
+@unhurried
 @given(questions())
 def test_what_is_deleted_is_the_end_of_a_chain_or_all_of_it(question):
     sets, rules, now, how = question
@@ -79,6 +84,7 @@ def test_what_is_deleted_is_the_end_of_a_chain_or_all_of_it(question):
                 assert keeps[each.key]
 
 
+@unhurried
 @given(questions())
 @pytest.mark.requirement("R17")
 def test_the_newest_whole_set_stays_and_without_one_all_stay(question):
@@ -92,6 +98,7 @@ def test_the_newest_whole_set_stays_and_without_one_all_stay(question):
         assert all(keeps.values())
 
 
+@unhurried
 @given(questions())
 def test_pinned_sets_and_the_newest_proven_one_stay(question):
     sets, rules, now, how = question
@@ -102,6 +109,7 @@ def test_pinned_sets_and_the_newest_proven_one_stay(question):
     assert all(keeps[each.key] for each in proven[-1:])
 
 
+@unhurried
 @given(questions(), st.integers(1, 50))
 @pytest.mark.requirement("R17")
 def test_sets_dated_after_now_are_never_deleted_and_change_nothing_for_the_others(question, count):
@@ -114,6 +122,22 @@ def test_sets_dated_after_now_are_never_deleted_and_change_nothing_for_the_other
     assert all(decision.keep for decision in among[len(sets) :])
 
 
+@pytest.mark.requirement("R17")
+@unhurried
+@given(questions(), st.data())
+def test_doubted_sets_are_never_deleted_and_change_nothing_for_the_others(question, data):
+    sets, rules, now, how = question
+    chains = {each.chain for each in sets}
+    strange = {chain for chain in chains if data.draw(st.booleans())}
+    doubted = {each.key: "in doubt" for each in sets if each.chain in strange}
+    found = verdicts(decide(sets, rules, now, doubted=doubted, **how))
+    assert all(found[key] for key in doubted)
+    rest = [each for each in sets if each.key not in doubted]
+    alone = verdicts(decide(rest, rules, now, **how))
+    assert alone == {key: keep for key, keep in found.items() if key not in doubted}
+
+
+@unhurried
 @given(questions())
 def test_a_second_prune_finds_nothing_more_to_delete(question):
     sets, rules, now, how = question
@@ -121,6 +145,7 @@ def test_a_second_prune_finds_nothing_more_to_delete(question):
     assert kept(decide(left, rules, now, **how)) == left
 
 
+@unhurried
 @given(questions(), st.sampled_from(["last", "daily", "weekly", "monthly", "yearly"]), st.integers(1, 5))
 def test_a_larger_number_never_keeps_less(question, rule, more):
     sets, rules, now, how = question
@@ -129,6 +154,7 @@ def test_a_larger_number_never_keeps_less(question, rule, more):
     assert less <= {each.key for each in kept(decide(sets, larger, now, **how))}
 
 
+@unhurried
 @given(questions())
 def test_every_decision_has_its_reason(question):
     sets, rules, now, how = question
@@ -155,7 +181,7 @@ def wanted(sets, rules: Rules) -> set[str]:
 
 
 @given(questions())
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_rules_keep_what_they_say(question):
     sets, rules, now, how = question
     sets = [each for each in sets if each.time <= now]

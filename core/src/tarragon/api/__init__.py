@@ -75,7 +75,7 @@ from .executor import Executor
 from .hooks import TARRAGON_API, Action, Command, Context, Extension, Hooks, Profile, hookimpl, hookspec
 from .operation import Operation, operation
 from .options import Option, Secret
-from .repository import Deletion, Finding, Ledger, ListedObject, Repository, VolumeRef
+from .repository import Commit, Deletion, Finding, Ledger, ListedObject, Repository, VolumeRef
 from .url import BackendURL, is_url, parse_url, scheme_of, split_scheme
 
 __all__ = [
@@ -96,6 +96,7 @@ __all__ = [
     "ColdObject",
     "CollectionError",
     "Command",
+    "Commit",
     "Compressor",
     "Context",
     "Deletion",

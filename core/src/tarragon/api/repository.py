@@ -33,7 +33,8 @@ class VolumeRef:
 
 @dataclass(frozen=True, slots=True)
 class ListedObject:
-    """One object as a listing shows it; ``size`` is None where the far side tells none.
+    """One object as a listing shows it; ``size`` is None where the far side tells none, and so is ``modified``, when
+    it was put by the far side's own clock.
 
     ``role`` is None for a name that no backup has. ``set_key`` names the set that the name speaks of, which may be one
     that is not whole; "" for none. ``number`` is a volume's, else 0.
@@ -44,6 +45,7 @@ class ListedObject:
     role: Role | None = None
     set_key: str = ""
     number: int = 0
+    modified: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ class Assembly:
         self._signatures = Hashed(parts.signatures)
         self._manifest = manifest.Writer(cast("BinaryIO", self._manifest_file), b"", b"")
         self._unrecorded: list[StoredVolume] = []
+        self._held: list[VolumeRecord] = []
         self._tells = context.log.isEnabledFor(logging.INFO)
         self._pool = ThreadPoolExecutor(2, "upload") if parallel else None
         self._uploads: deque[_Upload] = deque()
@@ -92,6 +93,7 @@ class Assembly:
         self.volumes = volumes
         self._last = (point.last, None)
         self._ranges = list(point.ranges)
+        self._held = list(point.held)
         self.problems = point.problems
         for seen in kept:
             self._see(seen)
@@ -143,20 +145,33 @@ class Assembly:
         self._record(most=2 if self._pool is not None else 0)
 
     def _record(self, most: int) -> None:
-        """Write down volumes that are stored, in order; wait until at most ``most`` are under way."""
+        """Write down volumes that are stored, in order; wait until at most ``most`` are under way.
+
+        One that ends within a file is held back from the manifest until that file's end is stored: duplicity would go
+        on with a delta of its own behind ours (docs/format.md § 12).
+        """
         while self._uploads and (len(self._uploads) > most or self._uploads[0].done.done()):
             upload = self._uploads.popleft()
             stored = upload.done.result()
-            self._manifest.add(upload.record)
+            self._held.append(upload.record)
+            if upload.record.last_part is None:
+                self._name_held()
             self._unrecorded.append(stored)
             if upload.mark is not None:
                 last, signatures, ranges, problems = upload.mark
-                self._journal.add(self._unrecorded, last, self._manifest_file.mark, signatures, ranges, problems)
+                self._journal.add(
+                    self._unrecorded, last, self._manifest_file.mark, signatures, ranges, problems, self._held
+                )
                 self._unrecorded = []
             self._context.temp.discard(upload.volume.path)
             self.stored_size += stored.size
             for sink in self._context.sinks:
                 sink.record(stored)
+
+    def _name_held(self) -> None:
+        for record in self._held:
+            self._manifest.add(record)
+        self._held = []
 
     # -- signatures ---------------------------------------------------------------------------------------------------
 
@@ -217,6 +232,7 @@ class Assembly:
     def finish(self) -> None:
         """Wait for all uploads, and end the two files."""
         self._record(most=0)
+        self._name_held()
         self._signatures.write(end_of_signatures(self._signatures.size))
         self._manifest.finish(self._file_count, self._changed_files())
         self.close()

@@ -48,9 +48,10 @@ def listed(listing: list[ObjectInfo], names: Names, own_prefix: str) -> Iterator
     for info in listing:
         name = names.parse(info.name)
         if name is not None:
-            yield ListedObject(info.name, info.size, name.role, name.of.key, name.number)
+            yield ListedObject(info.name, info.size, name.role, name.of.key, name.number, info.modified)
         else:
-            yield ListedObject(info.name, info.size, Role.OWN if info.name.startswith(own_prefix) else None)
+            role = Role.OWN if info.name.startswith(own_prefix) else None
+            yield ListedObject(info.name, info.size, role, modified=info.modified)
 
 
 def volume(target: Target, of: BackupSet, record: VolumeRecord) -> Finding:

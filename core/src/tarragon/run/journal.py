@@ -10,6 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from tarragon.api.entry import Entry
+from tarragon.volume.manifest import VolumeRecord
 from tarragon.volume.name import SetTime
 
 from .build import RangeBuilt, Stand
@@ -38,7 +39,8 @@ class Point(NamedTuple):
     """A point to go on from: everything up to ``last`` is stored, in ``volumes`` and those of the points before.
 
     The two files hold that much and no more in their first bytes: sizes and SHA-256. ``ranges`` are those of a large
-    file that is stored in part. ``problems`` counts what was not stored as it is, up to here.
+    file that is stored in part. ``problems`` counts what was not stored as it is, up to here. ``held`` are the last of
+    the volumes, which the manifest does not name yet.
     """
 
     volumes: tuple[Kept, ...]
@@ -47,6 +49,7 @@ class Point(NamedTuple):
     signatures: tuple[int, str]
     ranges: tuple[RangeBuilt, ...] = ()
     problems: int = 0
+    held: tuple[VolumeRecord, ...] = ()
 
 
 class Head(NamedTuple):
@@ -108,11 +111,12 @@ class Journal:
         signatures: tuple[int, str],
         ranges: Sequence[RangeBuilt],
         problems: int,
+        held: Sequence[VolumeRecord],
     ) -> None:
         """Make both files durable, then write down a point."""
         self._parts.sync()
         kept = tuple(Kept(each.number, each.name, each.size, each.sha1, each.sha256, each.digest) for each in volumes)
-        self.again(kept, Point(kept, last, manifest, signatures, tuple(ranges), problems))
+        self.again(kept, Point(kept, last, manifest, signatures, tuple(ranges), problems, tuple(held)))
 
     def again(self, volumes: Sequence[Kept], point: Point) -> None:
         """Write down a point whose files are durable, with all the volumes up to it.
@@ -130,6 +134,7 @@ class Journal:
                 "problems": point.problems,
                 "carried": carried,
                 "ranges": [_flat(part) for part in point.ranges[carried:]],
+                "held": [[_text(each) if isinstance(each, bytes) else each for each in one] for one in point.held],
             }
         )
 
@@ -168,6 +173,10 @@ def _point(line: Mapping[str, Any], before: tuple[RangeBuilt, ...]) -> Point:
         (int(signatures[0]), str(signatures[1])),
         before[: int(line["carried"])] + tuple(_range(each) for each in line["ranges"]),
         int(line["problems"]),
+        tuple(
+            VolumeRecord(int(n), _bytes(first), part, _bytes(last), last_part, sha1)
+            for n, first, part, last, last_part, sha1, *_ in line.get("held", ())
+        ),
     )
 
 

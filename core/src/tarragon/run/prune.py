@@ -57,11 +57,16 @@ def _older(context: Context, target: Target) -> Sequence[Chain]:
 
 
 def _of_the_past(context: Context, target: Target) -> list[Chain]:
-    """All chains but those that others have dated more than a day ahead of the clock: such neither take the place of
-    one that is kept, nor are they deleted (R17).
+    """All chains but those that others have dated more than a day ahead of the clock, ours or the target's when they
+    were stored: such neither take the place of one that is kept, nor are they deleted (R17).
     """
-    latest = context.now + DAY
-    found = [each for each in target.collection.chains if each.start <= latest or target.watch.is_own(each.sets[0].of)]
+    stored = {info.name: info.modified for info in target.listing if info.modified is not None}
+    found = []
+    for each in target.collection.chains:
+        manifest = each.sets[0].manifest
+        latest = min(context.now, stored.get(manifest.name, context.now) if manifest is not None else context.now)
+        if each.start <= latest + DAY or target.watch.is_own(each.sets[0].of):
+            found.append(each)
     if len(found) < len(target.collection.chains):
         context.log.warning("chains that begin more than a day ahead of the clock are left out")
     return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tarragon.api import BadOption, CipherError, CollectionError, IntegrityError, NotFound
 
 from . import pins
+from .doubt import doubts, is_off
 from .policy import Rules, decide
 
 if TYPE_CHECKING:
@@ -80,11 +81,24 @@ class Prune:
         if alarms and acts:
             self._context.log.error("nothing is deleted while there are alarms: %d; look, then 'accept-loss'", alarms)
             acts = False
+        if acts and is_off(time.time(), repository.objects()):
+            self._context.log.error("nothing is deleted: the clock is more than a day ahead of the target's")
+            acts = False
         damaged = _damage(repository, sets)
         for key, problem in damaged.items():
             self._context.log.warning("set %s is damaged: %s", key, problem)
         rehearsed = _rehearsed(repository)
-        decisions = decide(sets, rules, self._context.now, pins=pinned, damaged=damaged, rehearsed=rehearsed)
+        commits = repository.commits()
+        decisions = decide(
+            sets,
+            rules,
+            self._context.now,
+            pins=pinned,
+            damaged=damaged,
+            doubted=doubts(sets, repository.objects(), commits, self._context.now),
+            rehearsed=rehearsed,
+            own=frozenset(key for commit in commits if commit.kind == "stored" for key in commit.sets),
+        )
         for decision in decisions:
             self._context.log.log(_SHOW, "%s", _line(decision))
         going = [decision.info for decision in decisions if not decision.keep]

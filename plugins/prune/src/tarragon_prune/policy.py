@@ -55,18 +55,22 @@ def decide(
     *,
     pins: Collection[str] = (),
     damaged: Mapping[str, str] = {},
+    doubted: Mapping[str, str] = {},
     rehearsed: Collection[str] = (),
+    own: Collection[str] = (),
     local: Callable[[float], _Moment] = time.localtime,
 ) -> list[Decision]:
     """Decide about each of ``sets``, in their order.
 
-    ``pins`` and ``rehearsed`` are keys of sets, ``damaged`` says what is wrong with some. A set counts for a rule when
-    it and all that it needs are undamaged and not dated after ``now``. Always kept: what kept sets need, pinned sets,
-    sets dated after ``now``, damaged sets that a rule would keep if they were whole, the newest set that is whole and
-    the newest that a rehearsal has proven. Without any whole set nothing is deleted.
+    ``pins``, ``rehearsed`` and ``own``, those that this client has stored itself, are keys of sets, ``damaged`` says
+    what is wrong with some, ``doubted`` why the time of some is not to be believed. A set counts for a rule when it and
+    all that it needs are undamaged, and it is neither doubted nor dated after ``now``. Always kept: what kept sets
+    need, pinned sets, doubted ones and those dated after ``now``, damaged sets that a rule would keep if they were
+    whole, the newest set that is whole, the newest of those that is our own, and the newest that a rehearsal has
+    proven. Without any whole set nothing is deleted.
     """
     harm = _inherited(sets, damaged)
-    past = [each for each in sets if each.time <= now]
+    past = [each for each in sets if each.time <= now and each.key not in doubted]
     whole = [each for each in past if each.key not in harm]
     reasons: dict[str, list[str]] = defaultdict(list)
     for key, reason in _by_rule(whole, rules, local):
@@ -79,9 +83,11 @@ def decide(
             reasons[each.key].append("pinned")
         if each.time > now:
             reasons[each.key].append("dated after now: neither counted nor deleted")
+        elif each.key in doubted:
+            reasons[each.key].append(f"{doubted[each.key]}: neither counted nor deleted")
         elif not whole:
             reasons[each.key].append("no set is known to be whole: nothing is deleted")
-    _add_last_resorts(reasons, whole, rehearsed)
+    _add_last_resorts(reasons, whole, rehearsed, own)
     return _with_needed(sets, reasons)
 
 
@@ -127,14 +133,18 @@ def _by_rule(sets: Sequence[SetInfo], rules: Rules, local: Callable[[float], Any
             yield each.key, "within the duration"
 
 
-def _add_last_resorts(reasons: dict[str, list[str]], whole: Sequence[SetInfo], rehearsed: Collection[str]) -> None:
-    """Keep the newest whole set, and the newest proven one, where nothing else does."""
+def _add_last_resorts(
+    reasons: dict[str, list[str]], whole: Sequence[SetInfo], rehearsed: Collection[str], own: Collection[str]
+) -> None:
+    """Keep the newest whole set, the newest proven one and the newest of our own, where nothing else does."""
     by_age = sorted(whole, key=lambda each: each.time)
-    proven = [each for each in by_age if each.key in rehearsed]
-    if proven and not reasons[proven[-1].key]:
-        reasons[proven[-1].key].append("the newest set that a rehearsal has proven")
-    if by_age and not reasons[by_age[-1].key]:
-        reasons[by_age[-1].key].append("the newest set that is whole")
+    for chosen, reason in (
+        ([each for each in by_age if each.key in rehearsed], "the newest set that a rehearsal has proven"),
+        ([each for each in by_age if each.key in own], "the newest set that was stored by this client"),
+        (by_age, "the newest set that is whole"),
+    ):
+        if chosen and not reasons[chosen[-1].key]:
+            reasons[chosen[-1].key].append(reason)
 
 
 def _with_needed(sets: Sequence[SetInfo], reasons: Mapping[str, list[str]]) -> list[Decision]:
