@@ -175,3 +175,32 @@ def test_a_lease_that_ends_between_two_looks_costs_nobody_his(
     with pytest.raises(Locked, match="process 8"), client.writing():
         pass
     assert json.loads(backend.objects[NAME])["process"] == 8
+
+
+@pytest.mark.requirement("R43")
+@pytest.mark.parametrize("skew_s", [-7200, -3600, 0, 3600, 7200])
+@pytest.mark.parametrize("age_s", [0, lease.RENEWED])
+def test_clocks_two_hours_apart_neither_end_a_lease_early_nor_keep_a_dead_one_for_ever(
+    skew_s: int, age_s: int, client: Client, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The holder's clock differs from ours by ``skew_s``; it made its lease anew ``age_s`` ago."""
+    now = time.time()
+    backend.objects[NAME] = left(expires=int(now) + skew_s - age_s + lease.LASTS)
+    with pytest.raises(Locked), client.writing():
+        pass
+    monkeypatch.setattr(time, "time", lambda: now + lease.LASTS + 7200)
+    with client.writing():
+        assert json.loads(backend.objects[NAME])["process"] == os.getpid()
+
+
+@pytest.mark.requirement("R43")
+def test_a_number_that_another_process_has_by_now_is_no_sign_of_life(
+    client: Client, backend: MemoryBackend, tmp_path: Path
+) -> None:
+    """The holder is dead, its lock file too is free; process 1 lives, and is somebody else."""
+    folder = State(tmp_path / "state" / "other").folder
+    (folder / "lock").touch()
+    facts = {"host": socket.gethostname(), "process": 1, "key": "other", "lock": lease._mark(folder / "lock")}
+    backend.objects[NAME] = left(**facts, boot=lease._boot(), processes=lease._processes())
+    with client.writing():
+        assert json.loads(backend.objects[NAME])["process"] == os.getpid()
