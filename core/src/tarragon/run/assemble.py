@@ -21,6 +21,7 @@ from tarragon.delta import sigtar
 from tarragon.record import NOTICE, quoted_field
 from tarragon.store.source import FileSource
 from tarragon.volume import manifest
+from tarragon.volume.cut import cut
 from tarragon.volume.manifest import VolumeRecord
 
 from .build import Problem, RangeBuilt, unsettled
@@ -73,6 +74,7 @@ class Assembly:
         self._manifest = manifest.Writer(cast("BinaryIO", self._manifest_file), b"", b"")
         self._unrecorded: list[StoredVolume] = []
         self._held: list[VolumeRecord] = []
+        self._deltas: set[bytes] = set()  # files of which volumes hold deltas that they may cut
         self._tells = context.log.isEnabledFor(logging.INFO)
         self._pool = ThreadPoolExecutor(2, "upload") if parallel else None
         self._uploads: deque[_Upload] = deque()
@@ -94,6 +96,7 @@ class Assembly:
         self._last = (point.last, None)
         self._ranges = list(point.ranges)
         self._held = list(point.held)
+        self._deltas = {record.last for record in point.held}
         self.problems = point.problems
         for seen in kept:
             self._see(seen)
@@ -109,8 +112,11 @@ class Assembly:
         """Store a job's volumes under the next numbers, and write down what they hold."""
         if built.range is not None:
             self._join(built.range)
+            self._deltas |= {built.range.entry.path} if built.range.change == CHANGED else set()
         else:
             self._add_signatures(built.signatures)
+        if len(built.volumes) > 1:
+            self._deltas |= {seen.path for seen in built.seen if seen.change == CHANGED}
         for volume in built.volumes:
             mark = None
             if volume is built.volumes[-1]:
@@ -129,7 +135,7 @@ class Assembly:
         self.volumes += 1
         number = self.volumes
         # An empty volume begins at the root and ends where the one before did (docs/format.md § 2.3).
-        first = volume.first or (b"", None)
+        first = volume.first or (b"" if number == 1 else self._last[0], None)
         last = volume.last or (self._last[0], None)
         self._last = last
         record = VolumeRecord(number, first[0], first[1], last[0], last[1], volume.sha1)
@@ -147,15 +153,13 @@ class Assembly:
     def _record(self, most: int) -> None:
         """Write down volumes that are stored, in order; wait until at most ``most`` are under way.
 
-        One that ends within a file is held back from the manifest until that file's end is stored: duplicity would go
-        on with a delta of its own behind ours (docs/format.md § 12).
+        The manifest gets them late (see ``_name_held``).
         """
         while self._uploads and (len(self._uploads) > most or self._uploads[0].done.done()):
             upload = self._uploads.popleft()
             stored = upload.done.result()
             self._held.append(upload.record)
-            if upload.record.last_part is None:
-                self._name_held()
+            self._name_held()
             self._unrecorded.append(stored)
             if upload.mark is not None:
                 last, signatures, ranges, problems = upload.mark
@@ -168,10 +172,26 @@ class Assembly:
             for sink in self._context.sinks:
                 sink.record(stored)
 
-    def _name_held(self) -> None:
-        for record in self._held:
+    def _name_held(self, *, all_of_them: bool = False) -> None:
+        """Put volumes into the manifest as far as duplicity can go on behind them.
+
+        It trusts all volumes at the target but the newest one, if they are named, and else begins anew (docs/format.md
+        § 12.3). Behind one that ends within a delta it would go on with a delta of its own, and the file be lost.
+        """
+        fit = [place for place, record in enumerate(self._held[:-1], 1) if not self._is_cut(record)]
+        count = len(self._held) if all_of_them else max(fit, default=0)
+        for record in self._held[:count]:
             self._manifest.add(record)
-        self._held = []
+        self._held = self._held[count:]
+
+    def _is_cut(self, record: VolumeRecord) -> bool:
+        return record.last_part is not None and record.last in self._deltas
+
+    def _pad(self) -> None:
+        """An empty volume, where the last but one ends within a delta: now that all are named, it is the newest."""
+        for volume in cut(iter(()), self._context.sealer, self._context.options.volsize << 20):
+            self._store(volume, _Mark(self._last[0], self._signatures.mark, (), self.problems))
+        self._record(most=0)
 
     # -- signatures ---------------------------------------------------------------------------------------------------
 
@@ -232,7 +252,9 @@ class Assembly:
     def finish(self) -> None:
         """Wait for all uploads, and end the two files."""
         self._record(most=0)
-        self._name_held()
+        if len(self._held) > 1 and self._is_cut(self._held[-2]):
+            self._pad()
+        self._name_held(all_of_them=True)
         self._signatures.write(end_of_signatures(self._signatures.size))
         self._manifest.finish(self._file_count, self._changed_files())
         self.close()
