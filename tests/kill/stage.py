@@ -160,6 +160,12 @@ class Stage:
                 times.append(_seconds(*map(int, found.groups())))
         return max(times)
 
+    def latest(self) -> int:
+        """The newest time in any name at the target, of a whole set or not."""
+        names = os.listdir(self.repo) if self.repo.exists() else []
+        stamps = {stamp for name in names for stamp in re.findall(r"\d{8}T\d{6}Z", name)}
+        return max((calendar.timegm(time.strptime(stamp, "%Y%m%dT%H%M%SZ")) for stamp in stamps), default=0)
+
     def has_set(self, at: int) -> bool:
         """Whether the manifest of the set of that time is at the target."""
         found = map(_MANIFEST.fullmatch, os.listdir(self.repo))
