@@ -150,7 +150,7 @@ def test_no_output_holds_the_password_at_the_highest_verbosity(host_of, tmp_path
             ("canary%2Fwrong", 1, known, 50),
         ]
         for password, port, options, status in cases:
-            host.options = ("--no-encryption", "-v9", "--num-retries", "1", options)
+            host.options = ("--no-encryption", "-v9", "--num-retries", "1", "--timeout", "110", options)
             if way == "url":
                 host.url = host.url_of(port, password)
             else:

@@ -40,7 +40,7 @@ class Sshd:
         known = f"-oUserKnownHostsFile={self.known_hosts} -oGlobalKnownHostsFile=none -F none"
         env = more.pop("env", {})
         passwords = more.pop("passwords", ())
-        given = {"ssh_options": (known, options or f"-oIdentityFile={self.key}"), "ssh_askpass": False, "timeout": 30}
+        given = {"ssh_options": (known, options or f"-oIdentityFile={self.key}"), "ssh_askpass": False, "timeout": 110}
         given |= {"scp_command": None, "sftp_command": None}
         return TestContext({**given, **more}, {"HOME": self.place, "PATH": os.environ["PATH"], **env}, passwords)
 
