@@ -37,6 +37,8 @@ class Host(Site):
             "3",
             "--backend-retry-delay",
             "0",
+            "--timeout",  # a machine that is busy with other tests may take its time to log somebody in
+            "110",
             f"--ssh-options={options}",
         )
 
