@@ -142,7 +142,7 @@ def _tested(python: Path, package: Package) -> tuple[dict[str, int], str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("package", nargs="*", help="par2, or tarragon-par2; all plugins unless given")
+    parser.add_argument("package", nargs="*", help="par2, s3_classes, or tarragon-par2; all plugins unless given")
     parser.add_argument("--wheels", metavar="FOLDER", type=Path, help="build all wheels there, and nothing else")
     parser.add_argument("--keep", action="store_true", help="leave the environments in the temporary folder")
     given = parser.parse_args()
@@ -153,7 +153,8 @@ def main() -> int:
         for each in every.values():
             print(build(each.folder, given.wheels).name, flush=True)
         return 0
-    wanted = [name if name in every else f"tarragon-{name}" for name in given.package]
+    short = [name.replace("_", "-") for name in given.package]
+    wanted = [name if name in every else f"tarragon-{name}" for name in short]
     wanted = wanted or [each.name for each in packages("plugins/*")]
     if missing := [name for name in wanted if name not in every]:
         parser.error(f"no package '{missing[0]}' in this tree")
