@@ -54,6 +54,13 @@ def test_a_wrong_passphrase_restores_nothing_and_the_right_one_all(site: Site) -
     assert site.is_restored()
 
 
+@pytest.mark.requirement("R50")
+def test_volumes_that_were_opened_again_before_they_were_stored_are_restored(site: Site) -> None:
+    site.options, site.environment = ("--verify-volumes",), {"PASSPHRASE": "right"}
+    assert site.backup().status == 0
+    assert site.is_restored()
+
+
 @pytest.mark.requirement("R26")
 def test_no_passphrase_and_no_terminal_is_an_error_and_no_prompt(site: Site) -> None:
     site.options = ()

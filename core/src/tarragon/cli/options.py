@@ -75,6 +75,7 @@ BACKUP = (
     Option(flag="--max-blocksize", type=int, metavar="bytes", default=0, help="limit of the delta block size; 0: none"),
     *_pair("files-changed", "keep the list of changed files", "do not keep the list of changed files"),
     *_pair("compression", "pack what is stored", "do not pack what is stored (nothing is when it is encrypted)"),
+    _flag("--verify-volumes", "open each volume again before it is stored, and compare; needs the secret key"),
 )
 
 #: Restoring, comparing, status, removal.

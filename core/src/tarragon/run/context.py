@@ -191,7 +191,7 @@ class Context:
         if (cipher is None or not cipher.packs) and self.options.compression:
             self._use("compressor", "gzip")
             compressor = self.hub.ask("make_compressor", name="gzip", level=None, context=self)
-        return Sealer(compressor, cipher, self.temp)
+        return Sealer(compressor, cipher, self.temp, verify=self.options.verify_volumes)
 
     def _cipher(self, name: str) -> Cipher:
         self._use("cipher", name)

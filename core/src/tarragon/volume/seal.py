@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from tarragon import tar
 from tarragon.api.backend import Role
+from tarragon.api.errors import ValidationFailed
+
+from .unseal import unseal
 
 if TYPE_CHECKING:
     from tarragon.api.codec import Cipher, Compressor
@@ -38,9 +41,15 @@ class SealedVolume(NamedTuple):
 
 
 class Sealer:
-    """Opens volumes, one after the other. Picklable: what it opens stays in the worker that opened it."""
+    """Opens volumes, one after the other. Picklable: what it opens stays in the worker that opened it.
 
-    def __init__(self, compressor: Compressor | None, cipher: Cipher | None, temp: TempFolder) -> None:
+    With ``verify`` a finished volume is decrypted and expanded again, and must give what went into it (R50).
+    """
+
+    def __init__(
+        self, compressor: Compressor | None, cipher: Cipher | None, temp: TempFolder, *, verify: bool = False
+    ) -> None:
+        self.verify = verify
         self.compressor = None if cipher is not None and cipher.packs else compressor
         self.cipher = cipher
         self.temp = temp
@@ -76,12 +85,25 @@ class Sealer:
             closing.insert(0, into)
         return into, closing
 
+    def must_give(self, path: Path, sha256: str) -> None:
+        """Raise ValidationFailed unless a finished volume gives plain bytes of this hash; WrongKey without the key."""
+        layers = [codec for codec in (self.cipher, self.compressor) if codec is not None and codec.suffix]
+        with unseal(open(path, "rb"), layers, Role.VOLUME, self.temp.file) as plain:
+            found = hashlib.file_digest(plain, "sha256").hexdigest()  # type: ignore[arg-type]
+        if found != sha256:
+            raise ValidationFailed(
+                "a volume does not give back what went into it, and is not stored",
+                hint="memory, or what packs or encrypts, is at fault: test this machine before the next backup",
+            )
+
 
 class UnsealedVolume:
     """A volume being written. Must be finished or abandoned."""
 
     def __init__(self, sealer: Sealer, temp: TempFolder) -> None:
         self._temp = temp
+        self._sealer = sealer
+        self._plain = hashlib.sha256() if sealer.verify else None
         self._path = temp.named()
         self._file: BinaryIO = open(self._path, "r+b")
         self._into, self._closing = sealer.writer(self._file, Role.VOLUME)
@@ -111,20 +133,28 @@ class UnsealedVolume:
 
     def write(self, block: Block) -> None:
         """Add one entry."""
-        self._into.write(block.data)
+        self._pack(block.data)
         self._raw += len(block.data)
         self._since += len(block.data)
         if self._first is None:
             self._first = (block.path, block.part)
         self._last = (block.path, block.part)
 
+    def _pack(self, data: bytes) -> None:
+        self._into.write(data)
+        if self._plain is not None:
+            self._plain.update(data)
+
     def finish(self) -> SealedVolume:
         """End the tar and the codecs, and hash what came out."""
         try:
-            self._into.write(tar.end_of_archive(self._raw))
+            self._pack(tar.end_of_archive(self._raw))
             for stream in self._closing:
                 stream.close()
             size, sha1, sha256 = digests(self._file)
+            if self._plain is not None:
+                self._file.flush()
+                self._sealer.must_give(self._path, self._plain.hexdigest())
         except BaseException:
             self.abandon()
             raise
