@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 from server import running
 from ssh_server import Sshd, needs_users
-from tarragon.api import BackendError, BadOption, PermissionDenied, UserError
+from tarragon.api import BackendError, BadOption, PermissionDenied, Transient, UserError
 
 WITHOUT_KEY = "-q"
 
@@ -164,6 +164,14 @@ def test_a_locked_key_without_its_passphrase_is_named(sshd):
         sshd.open(options=f"-i {sshd.locked_key}")
     with pytest.raises(PermissionDenied, match="or its passphrase is another"):
         sshd.open(options=f"-i {sshd.locked_key}", env={"BACKEND_PASSWORD": "wrong phrase"})
+
+
+@needs_users
+def test_a_server_that_is_slow_to_decide_has_refused_nothing(tmp_path):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
+    slow = f"AuthorizedKeysCommand {shutil.which('sleep')} 20\nAuthorizedKeysCommandUser root"
+    with running("sshd.sh", TB_SSHD_LINES=slow) as told, pytest.raises(Transient, match="in time"):
+        Sshd(told).open(options=f"-oIdentityFile={tmp_path / 'key'} -oIdentitiesOnly=yes", timeout=3)
 
 
 def test_a_server_that_hangs_up_after_many_keys_is_told_as_such(sshd, tmp_path):

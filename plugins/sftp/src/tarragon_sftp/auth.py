@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import paramiko
 from paramiko.agent import AgentSSH
-from tarragon.api import PermissionDenied
+from tarragon.api import PermissionDenied, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,12 @@ class _Attempt:
         return False
 
     def _must_be_open(self, err: paramiko.AuthenticationException) -> None:
-        """Servers hang up after some refusals: what comes next would only be told as a broken connection."""
+        """Servers hang up after some refusals: what comes next would only be told as a broken connection.
+
+        A server that is too busy to answer has refused nothing, though paramiko calls it by the same name.
+        """
+        if "timeout" in str(err).lower():
+            raise Transient(f"'{self._login.host}' does not answer in time while '{self._login.user}' logs in") from err
         if not self._transport.is_active():
             raise self.failure("the server hung up") from err
 
