@@ -26,6 +26,9 @@ class Operation:
         Raises a TarragonError when the call was given up.
         """
 
+    def wanted(self) -> None:
+        """Raise a TarragonError when nobody waits for this call any more: who waits for a program asks now and then."""
+
     def metered(self, source: Source) -> Source:
         """A source of the driver's own, whose bytes go out within the limits as those of the source it was given."""
         return source

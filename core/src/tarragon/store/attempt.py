@@ -156,6 +156,10 @@ class Attempt(Operation):
         self._reports = True
         self.allow(0)
 
+    def wanted(self) -> None:
+        with self.going():
+            return
+
     def sent(self, count: int) -> None:
         """A driver has taken so many bytes of a source."""
         self._limits.up.take(count, lambda: self.allow(0))
@@ -196,8 +200,9 @@ def at_home(question: Callable[[], T]) -> T:
 def is_held() -> bool:
     """Whether a call hangs in a driver that nobody waits for any more."""
     inside = [thread for thread in threading.enumerate() if thread.name == FAR_SIDE]
+    until = time.monotonic() + 2
     for thread in inside:
-        thread.join(0.1)  # it may be at its end
+        thread.join(max(0, until - time.monotonic()))  # it may be ending its program
     return any(thread.is_alive() for thread in inside)
 
 

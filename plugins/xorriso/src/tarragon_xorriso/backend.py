@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from tarragon.api import Backend, BackendError, Capability, NotFound, ObjectInfo, Role
+from tarragon.api import Backend, BackendError, Capability, NotFound, ObjectInfo, Pace, Role, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,13 +35,16 @@ class XorrisoBackend(Backend):
 
     capabilities = Capability.ATOMIC_PUT | Capability.SIZES | Capability.STAT | Capability.BULK_DELETE
     max_parallel = 1  # a drive serves one
+    upload_pace = download_pace = Pace.NONE  # the program is silent until it ends, and knows speeds of drives only
 
     def __init__(self, xorriso: Xorriso, folder: str, temp_file: Callable[[], AbstractContextManager[Path]]) -> None:
         self._xorriso, self._folder, self._temp_file = xorriso, folder, temp_file
+        self._known = ""  # an object that there is
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         with suppress(NotFound):
             for info in self._found(f"cannot list '{self._folder}'", self._folder, "1"):
+                self._known = info.name
                 if info.name.startswith(prefix):
                     yield info
 
@@ -55,8 +59,22 @@ class XorrisoBackend(Backend):
 
     def put(self, name: str, source: Source, role: Role) -> None:
         target = self._path(name)
+        if not self._known:
+            deque(self.list(), maxlen=0)
         with source.as_file() as path:
-            self._xorriso.write(f"cannot store '{name}'", "-cpr", os.path.abspath(path), target, "--")
+            words = ("-cpr", os.path.abspath(path), target, "--")
+            try:
+                self._xorriso.write(f"cannot store '{name}'", *self._witness(), *words)
+            except NotFound as err:
+                raise Transient(f"cannot store '{name}': '{self._known}' is gone, or the image cannot be read") from err
+        self._known = name
+
+    def _witness(self) -> tuple[str, ...]:
+        """Words that fail where an object that there is cannot be found.
+
+        The program takes an image of which it cannot read the beginning for a blank one, and would begin it anew.
+        """
+        return ("-find", self._path(self._known), "-maxdepth", "0", "-exec", "lsdl", "--") if self._known else ()
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> BinaryIO:
         self.stat(name)
@@ -67,6 +85,7 @@ class XorrisoBackend(Backend):
     def delete(self, name: str) -> None:
         self.stat(name)
         self._xorriso.write(f"cannot delete '{name}'", "-rm", self._path(name), "--")
+        self._known = ""
 
     def delete_many(self, names: Iterable[str]) -> None:
         """All in one session. The space that they take is not free afterwards."""
@@ -74,6 +93,7 @@ class XorrisoBackend(Backend):
         paths = [self._path(name) for name in dict.fromkeys(names) if name in there]
         if paths:
             self._xorriso.write(f"cannot delete {len(paths)} objects", "-rm", *paths, "--")
+            self._known = ""
 
     def _path(self, name: str) -> str:
         if name in ("", ".", "..") or any(c in name for c in "/\0\n"):

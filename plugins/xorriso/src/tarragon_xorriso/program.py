@@ -9,11 +9,11 @@ import shlex
 import shutil
 import stat
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tarragon.api import BackendError, BadOption, NotFound, OutOfSpace, PermissionDenied, Transient
+from tarragon.api import BackendError, BadOption, NotFound, OutOfSpace, PermissionDenied, Transient, operation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +39,9 @@ _MEANINGS: tuple[tuple[str, type[BackendError]], ...] = (
 _NO_IMAGE = "No ISO 9660 image at LBA"
 #: How long a program that is told to end may take to leave a disc in order.
 _ENDING_S = 10
+_LOOK_S = 0.5
+#: Volume descriptors and all before them: what xorriso writes over when it adds a session to a file.
+_HEAD = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,29 @@ class Xorriso:
 
     def write(self, what: str, *words: str) -> None:
         """Load the newest session, do what ``words`` say, and write it as a new session."""
-        with self._locked(what, fcntl.LOCK_EX) as fd:
+        with self._locked(what, fcntl.LOCK_EX) as fd, self._all_or_nothing(fd):
             self._called(what, ["-dev", self._address()], [*words, "-commit"])
             if self.is_file:
                 os.fsync(fd)
+
+    @contextmanager
+    def _all_or_nothing(self, fd: int) -> Iterator[None]:
+        """Make a session before the newest one of an image again, when the program fails while it makes another.
+
+        What says which is the newest lies at the image's beginning, and is written over.
+        """
+        head = os.pread(fd, _HEAD, 0) if self.is_file else b""
+        try:
+            yield
+        except BaseException:
+            if self.is_file and os.pread(fd, _HEAD, 0) != head:
+                with open(self.device, "r+b") as image:
+                    image.write(head)
+                    if not head:
+                        image.truncate()  # it was empty, and is to be so again: what is neither would be refused
+                    image.flush()
+                    os.fsync(image.fileno())
+            raise
 
     def _address(self) -> str:
         """Drives by their own names; files must be called such. Other block devices are xorriso's to refuse."""
@@ -122,12 +144,16 @@ class Xorriso:
             )
         except OSError as err:
             raise BackendError(f"{what}: cannot run '{self.program}': {err.strerror}") from err
+        call = operation()
         try:
-            out, said = process.communicate()
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    out, said = process.communicate(timeout=_LOOK_S)
+                    return process.returncode, os.fsdecode(out), os.fsdecode(said)
+                call.wanted()
         except BaseException:
             _end(process)
             raise
-        return process.returncode, os.fsdecode(out), os.fsdecode(said)
 
     @contextmanager
     def _locked(self, what: str, how: int) -> Iterator[int]:
