@@ -409,3 +409,55 @@ def test_nothing_stays_open_or_behind(image, tmp_path):
     backend.close()
     assert len(os.listdir("/proc/self/fd")) == before
     assert os.listdir(tmp_path) == ["image.iso"]
+
+
+def script(path, text):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@needs_xorriso
+def test_an_image_that_the_program_takes_for_blank_is_not_begun_anew(image):
+    """As it does with one of which it cannot read the beginning: all that is there would be written over."""
+    backend = opened(image)
+    put(backend, "one")
+    again = opened(image)
+    assert names(again) == ["one"]
+    image.write_bytes(b"")
+    for each in (backend, again):
+        with pytest.raises(Transient, match="cannot be read"):
+            put(each, "two")
+    assert image.read_bytes() == b""
+
+
+@needs_xorriso
+def test_after_a_session_that_fails_the_one_before_is_the_newest_again(image, tmp_path):
+    put(opened(image), "one")
+    harm = f"printf garbage | dd of={image} conv=notrunc bs=1 seek=32768; exit 32"
+    fails = script(tmp_path / "fails", f'xorriso "$@"; case "$*" in *-commit*) {harm};; esac')
+    with pytest.raises(BackendError):
+        put(opened(image, XORRISO_PATH=fails), "two")
+    assert names(opened(image)) == ["one"]
+    new = tmp_path / "new.iso"
+    new.touch()
+    half = script(tmp_path / "half", f"head -c 100000 /dev/zero > {new}; exit 32")
+    with pytest.raises(BackendError):
+        opened(new, XORRISO_PATH=half)._xorriso.write("try", "-map", "/etc/hostname", "/x")
+    assert new.read_bytes() == b""
+
+
+@pytest.mark.requirement("R64")
+def test_the_program_of_a_call_that_was_given_up_ends(image, tmp_path):
+    from logging import getLogger
+
+    from tarragon.store.store import Store
+
+    hangs = script(tmp_path / "hangs", f"echo $$ > {tmp_path}/pid; exec sleep 600")
+    store = Store(lambda: opened(image, XORRISO_PATH=hangs), log=getLogger("test"), num_retries=1, timeout_s=1)
+    with pytest.raises(Transient, match="nothing moved"):
+        store.list()
+    pid, until = int((tmp_path / "pid").read_text()), time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < until
+        time.sleep(0.1)

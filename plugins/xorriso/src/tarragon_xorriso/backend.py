@@ -59,7 +59,7 @@ class XorrisoBackend(Backend):
 
     def put(self, name: str, source: Source, role: Role) -> None:
         target = self._path(name)
-        if not self._known:
+        if not self._known and self._xorriso.is_filled:
             deque(self.list(), maxlen=0)
         with source.as_file() as path:
             words = ("-cpr", os.path.abspath(path), target, "--")

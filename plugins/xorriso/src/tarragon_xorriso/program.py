@@ -81,6 +81,11 @@ class Xorriso:
         """Whether the device is an image in a file, and no drive."""
         return stat.S_ISREG(os.stat(self.device).st_mode)
 
+    @property
+    def is_filled(self) -> bool:
+        """Whether the device is a file with something in it."""
+        return self.is_file and os.path.getsize(self.device) > 0
+
     def read(self, what: str, *words: str) -> str:
         """Load the newest session, do what ``words`` say, and give what was answered. Nothing is written."""
         with self._locked(what, fcntl.LOCK_SH):
