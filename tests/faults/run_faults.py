@@ -33,6 +33,10 @@ by `tests/judge/compare_tree.py`. A step that ends with a typed error under faul
 succeed. What lies between: for `s3` (rclone's service) a proxy that knows HTTP behind one that knows TCP, for `sftp`
 (OpenSSH) one that knows TCP, for the rest system calls that fail (`tests/kill/shim.c`). The other host of the redirects
 writes down whatever it is sent: a credential or a signature there is counted as stolen.
+
+What the stories found, mended since and told again with the same seeds: a login that an overloaded server did not answer in
+time counted as refused (sftp, seed 10); the program xorriso takes an image of which it cannot read the beginning for a
+blank one, and began it anew over two sets (xorriso, seed 2).
 """
 
 
