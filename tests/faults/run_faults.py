@@ -34,9 +34,9 @@ succeed. What lies between: for `s3` (rclone's service) a proxy that knows HTTP 
 (OpenSSH) one that knows TCP, for the rest system calls that fail (`tests/kill/shim.c`). The other host of the redirects
 writes down whatever it is sent: a credential or a signature there is counted as stolen.
 
-What the stories found, mended since and told again with the same seeds: a login that an overloaded server did not answer in
-time counted as refused (sftp, seed 10); the program xorriso takes an image of which it cannot read the beginning for a
-blank one, and began it anew over two sets (xorriso, seed 2).
+What the stories found, mended since and told again with the same seeds: a login that an overloaded server did not
+answer in time counted as refused (sftp, seed 10); the program xorriso takes an image of which it cannot read the
+beginning for a blank one, and began it anew over two sets (xorriso, seed 2).
 """
 
 
