@@ -76,7 +76,11 @@ def test_the_way_of_a_repository(site: Site, report: Callable[..., Any]) -> None
     assert [each["change"] for each in changed["versions"]] == ["new", "changed"]
     of_set = report("collection-status", "--show-changes-in-set", "1", site.url)["result"]["changes"][0]
     assert of_set["files"] == [{"path": "a", "change": "changed"}]
-    assert report("restore", "--dry-run", site.url, site.out)["result"]["volumes_needed"]
+    dry = report("restore", "--dry-run", "--path-to-restore", "folder", site.url, site.out)["result"]
+    assert dry["volumes_needed"]
+    assert [each["path"] for each in dry["entries"]] == ["folder", "folder/b"]
+    assert not site.out.exists()
+    assert report("verify", "--dry-run", site.url, site.source)["result"]["volumes_needed"]
     assert report("restore", site.url, site.out)["result"]["restored"] == 5
     (site.repo / "duplicity-full.20200101T000000Z.vol1.difftar.gz").write_bytes(b"")
     stray = report("cleanup", site.url)
@@ -93,11 +97,29 @@ def test_the_commands_of_packages(site: Site, report: Callable[..., Any]) -> Non
     assert report("check", site.url)["result"]["mode"] == "quick"
     assert report("check", "--full", site.url)["result"]["hash"]["volumes"] == 1
     assert report("check", "--sample", "50", site.url)["result"]["round"]["number"] >= 1
+    assert report("check", "--full", "--dry-run", site.url)["result"]["dry_run"]
+    assert report("rehearse", "--dry-run", site.url)["result"]["versions"] == []
     assert report("rehearse", site.url)["result"]["versions"][0]["problems"] == {}
     key = report("prune", "--keep-last", "1", site.url)["result"]["kept"][0]
     assert report("prune", "--pin", key, site.url)["result"]["pinned"] == [key]
     assert report("accept-loss", site.url)["result"]["accepted"] == []
     assert "tarragon-stats" in [each["name"] for each in report("plugins")["result"]["plugins"]]
+
+
+def test_what_needs_no_target(site: Site, report: Callable[..., Any]) -> None:
+    explained = report("explain", "--exclude", f"{site.source}/folder", site.source, site.source / "folder" / "b")
+    assert [each["verdict"] for each in explained["result"]["paths"]] == ["exclude"]
+    duply = site.place / "nas"
+    duply.mkdir()
+    (duply / "conf").write_text(f"GPG_KEY=disabled\nSOURCE={site.source}\nTARGET={site.url}\n")
+    made = report("config", "from-duply", duply)
+    folder = site.home.folder / "config" / "tarragon"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(made["result"]["toml"])
+    assert report("config", "check")["result"]["profiles"] == ["nas"]
+    assert report("config", "show")["result"]["profiles"] == ["nas"]
+    (folder / "config.toml").write_text("[profile.x]\nsorce = 1\n")
+    assert len(report("config", "check", status=23)["result"]["problems"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -120,6 +142,9 @@ def test_the_commands_of_packages(site: Site, report: Callable[..., Any]) -> Non
         (["check", "{url}"], 30, "CollectionError"),
         (["prune", "{url}"], 23, "BadOption"),
         (["rehearse", "{url}"], 30, "CollectionError"),
+        (["explain"], 23, "BadOption"),
+        (["config"], 23, "BadOption"),
+        (["config", "show"], 23, "UserError"),
         (["accept-loss", "full-1", "{url}"], 23, "BadOption"),
     ],
 )  # fmt: skip
@@ -130,6 +155,7 @@ def test_a_failure_is_a_document_too(
     document = report(*(word.format(**places) for word in words), status=status)
     assert ("failure", kind) == (document["outcome"], document["error"]["kind"])
     assert document["error"]["message"]
+    assert document["error"]["hint"] or kind == "AmbiguousOption"
 
 
 def test_a_loss_is_incomplete_and_named(site: Site, report: Callable[..., Any]) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    About = tuple[str, Mapping[str, Any]] | None
+
     from tarragon.api.options import Secret
 
 #: What the user should see unless he asked for less.
@@ -48,12 +50,7 @@ class RunLog(logging.Logger):
         return text
 
     def show(
-        self,
-        text: str,
-        number: int = 1,
-        fields: Iterable[str] = (),
-        data: Iterable[str] = (),
-        about: tuple[str, Mapping[str, Any]] | None = None,
+        self, text: str, number: int = 1, fields: Iterable[str] = (), data: Iterable[str] = (), about: About = None
     ) -> None:
         """Output that is always shown. ``about`` is what a text tells of: the list it belongs to, and plain values."""
         extra = {"number": number, "fields": tuple(fields), "data": tuple(data), "about": about}

@@ -10,11 +10,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from tarragon.api import NoTempSpace, SourceError
+from tarragon.api import NoTempSpace, OpenFileLimit, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
+
+    from tarragon.api import TarragonError
 
 _OURS = re.compile(r"tarragon-[0-9a-f]{16}-tempdir")
 _LOCK = "lock"
@@ -226,8 +228,10 @@ def _empty(fd: int) -> None:
                 os.rmdir(name, dir_fd=fd)
 
 
-def _translated(err: OSError, where: str) -> SourceError | NoTempSpace:
+def _translated(err: OSError, where: str) -> TarragonError:
     hint = _ELSEWHERE
+    if err.errno in (errno.EMFILE, errno.ENFILE):
+        return OpenFileLimit("too many open files", hint="allow more with 'ulimit -n 256'", fields=("OSError",))
     if err.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoTempSpace(f"no room in '{where}'", hint=hint)
     return SourceError(f"temporary folder '{where}': {err.strerror}", hint=hint)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import json
 import logging
 import os
-import re
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ import pytest
 from tarragon.api import FileSeen, FilesSame, Note, Outcome, Role, SetCommitted, SetInfo, Sink, StoredVolume
 from tarragon_stats import plugin
 from tarragon_stats.document import without_password
+from tarragon_stats.live import Live, terminal
 from tarragon_stats.progress import Progress, SourceBytes, line
 from tarragon_stats.text import Text, duration, readable
 
@@ -228,7 +231,8 @@ def test_durations_read_as_duplicity_writes_them(seconds, expected):
 
 def sinks_for(log, names, **options):
     values = {"print_statistics": True, "progress_rate": 3, **options}
-    return list(plugin.make_sinks(names, SimpleNamespace(log=log, options=SimpleNamespace(**values))))
+    options = SimpleNamespace(action="full", **values)
+    return list(plugin.make_sinks(names, SimpleNamespace(log=log, env={}, options=options)))
 
 
 def json_sink(log):
@@ -374,9 +378,9 @@ def test_ranges_of_a_large_file_count_as_they_come(log, records):
     assert records.of(2) == [("500",), ("1000",)]
 
 
-def progress(log, stream=None, rate=3):
+def progress(log, rate=3, **how):
     clock = Clock()
-    return Progress(log, rate, clock, stream), clock
+    return Progress(log, rate, clock, **how), clock
 
 
 def test_progress_is_told_at_the_rate_asked_for(log, records):
@@ -422,10 +426,35 @@ def test_a_line_reads_as_duplicitys():
     assert expected == line(40093813, 2, 7783224, 100, 0)
 
 
+def test_on_a_terminal_the_records_have_no_text(log, records):
+    sink, clock = progress(log, quiet=True)
+    sink.record(volume(1))
+    clock.now += 3
+    sink.record(volume(1))
+    assert (len(records.of(16)), records.texts) == (1, [""])
+
+
+# -- the line of a terminal -------------------------------------------------------------------------------------------
+
+
+def live(log, stream, action="full"):
+    clock = Clock()
+    return Live(log, stream, action, clock), clock
+
+
+def shown_by(master):
+    os.set_blocking(master, False)
+    shown = b""
+    with contextlib.suppress(BlockingIOError):
+        while data := os.read(master, 4096):
+            shown += data
+    return shown.decode()
+
+
 def test_on_a_terminal_one_line_is_kept_up_to_date_and_never_mixed_with_messages(log, records):
     master, slave = os.openpty()
     with open(slave, "w", encoding="utf-8") as terminal:
-        sink, clock = progress(log, terminal)
+        sink, clock = live(log, terminal)
         sink.record(Note("total", {"bytes": 10}))
         clock.now += 3
         sink.record(FileSeen(b"a", "reg", "new", 5))
@@ -434,28 +463,68 @@ def test_on_a_terminal_one_line_is_kept_up_to_date_and_never_mixed_with_messages
         sink.record(Note("walk_ended", {"time": 1.0}))
         sink.close(outcome())
         log.warning("after", extra={"number": 1})
-        shown = ""
-        while not shown.endswith("\n"):  # a terminal hands over what was written in pieces
-            shown += os.read(master, 4096).decode()
+        shown = shown_by(master)
     os.close(master)
-    erase = "\r\x1b[K"
-    drawn, wiped, again, last = re.split(re.escape(erase), shown)[1:5]
-    assert "50%" in drawn and wiped == "" and "50%" in again and last == ""
-    assert shown.endswith("100% ETA 0sec\r\n")
-    assert [text for text, record in zip(records.texts, records.seen, strict=True) if record.number == 16] == [""] * 3
+    drawn, wiped, again, last = shown.split("\r\x1b[K")[1:]
+    assert drawn == "5 bytes of 10 bytes new, 1 files, 2 bytes/s, 3 s left"
+    assert wiped == ""
+    assert again == "5 bytes of 10 bytes new, 1 files, 1 byte/s, 6 s left"
+    assert last == ""
 
 
-def test_a_terminal_that_is_gone_does_not_end_the_backup(log, records):
+def test_a_terminal_that_is_gone_does_not_end_the_backup(log):
     master, slave = os.openpty()
-    terminal = open(slave, "w", encoding="utf-8")
-    sink, clock = progress(log, terminal)
+    gone = open(slave, "w", encoding="utf-8")
+    sink, clock = live(log, gone)
     os.close(master)
-    clock.now += 3
-    sink.record(volume(1))
     clock.now += 3
     sink.record(volume(1))
     sink.close(outcome())
-    assert len(records.of(16)) == 1
+
+
+def text_after(action, events, seconds):
+    sink, _ = live(logging.getLogger("nobody"), io.StringIO(), action)
+    for event in events:
+        sink.record(event)
+    return sink.text(seconds)
+
+
+@pytest.mark.parametrize(
+    ("action", "events", "seconds", "text"),
+    [
+        ("full", [], 1, "0 bytes new, 0 files, 0:01 min"),
+        ("full", [Note("looked", {"entries": 5000})], 61, "5000 looked at, 0 bytes new, 0 files, 1:01 min"),
+        ("full", [FileSeen(b"a", "reg", "new", 4 << 20)], 4, "4.00 MB new, 1 files, 1.00 MB/s, 0:04 min"),
+        (
+            "backup",
+            [Note("total", {"bytes": 8 << 30}), FileSeen(b"a", "reg", "changed", 1 << 30)],
+            600,
+            "1.00 GB of 8.00 GB new, 1 files, 1.71 MB/s, 1 h 10 min left",
+        ),
+        ("restore", [Note("volume", {"done": 1, "of": 4})], 10, "1 of 4 volumes, 30 s left"),
+        ("restore", [FileSeen(b"a", "reg", "restored", 2048)], 4, "1 files, 2.00 KB, 512 bytes/s, 0:04 min"),
+    ],
+)
+def test_the_line_says_how_much_and_what_is_left_of_what(action, events, seconds, text):
+    assert text_after(action, events, seconds) == text
+
+
+def test_more_done_than_was_found_at_first_is_not_less_than_nothing_left():
+    events = [Note("total", {"bytes": 10}), FileSeen(b"a", "reg", "new", 50)]
+    assert text_after("full", events, 10).endswith("0 s left")
+
+
+@pytest.mark.parametrize(("term", "there"), [("xterm", True), ("dumb", False), (None, False)])
+def test_a_line_is_drawn_on_terminals_only(monkeypatch, term, there):
+    env = {} if term is None else {"TERM": term}
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert terminal(env) is None
+    master, slave = os.openpty()
+    with open(slave, "w", encoding="utf-8") as tty:
+        monkeypatch.setattr(sys, "stdout", tty)
+        assert (terminal(env) is tty) is there
+    os.close(master)
 
 
 # -- against duplicity ------------------------------------------------------------------------------------------------

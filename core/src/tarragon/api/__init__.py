@@ -2,23 +2,7 @@
 
 from .backend import Backend, BackendWrapper, Capability, ObjectInfo, Pace, Role, Source, put_whole, puts_whole
 from .codec import Cipher, Compressor
-from .entry import (
-    BLK,
-    CHR,
-    DIR,
-    FIFO,
-    REG,
-    SOCK,
-    SYM,
-    Entry,
-    Explains,
-    Filter,
-    FilterMode,
-    Said,
-    Selection,
-    Verdict,
-    order_key,
-)
+from .entry import BLK, CHR, DIR, FIFO, REG, SOCK, SYM, Entry, Filter, FilterMode, Verdict, order_key
 from .errors import (
     AmbiguousOption,
     BackendError,
@@ -76,6 +60,7 @@ from .hooks import TARRAGON_API, Action, Command, Context, Extension, Hooks, Pro
 from .operation import Operation, operation
 from .options import Option, Secret
 from .repository import Commit, Deletion, Finding, Ledger, ListedObject, Repository, VolumeRef
+from .selection import Explains, Said, Selection
 from .url import BackendURL, is_url, parse_url, scheme_of, split_scheme
 
 __all__ = [

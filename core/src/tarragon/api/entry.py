@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 #: The kinds of entry, in the words of duplicity's list records (``INFO 10``).
 REG, DIR, SYM, FIFO, CHR, BLK, SOCK = "reg", "dir", "sym", "fifo", "chr", "blk", "sock"
@@ -84,33 +81,4 @@ class Filter(Protocol):
 
     def __call__(self, entry: Entry) -> Verdict | None:
         """The verdict on ``entry``, or None for no opinion."""
-        ...
-
-
-@runtime_checkable
-class Explains(Protocol):
-    """A filter that can say more of a verdict than its option does."""
-
-    def why(self, entry: Entry) -> str:
-        """Which of its conditions the verdict on ``entry`` came from: "line 3: - *.bak"; empty for nothing to add."""
-        ...
-
-
-class Said(NamedTuple):
-    """What one selection option says of an entry; ``why`` is more than its option tells, or empty."""
-
-    option: str
-    verdict: Verdict | None
-    why: str
-
-
-class Selection(Protocol):
-    """All selection options of a command line together."""
-
-    def verdict(self, entry: Entry) -> Verdict:
-        """INCLUDE, EXCLUDE, or for a folder DESCEND: enter it, and store it once something inside is included."""
-        ...
-
-    def asked(self, entry: Entry) -> Sequence[Said]:
-        """What each option says, in the order in which they are asked, up to the one that decides."""
         ...

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
     from .backend import Backend
     from .codec import Cipher, Compressor
-    from .entry import Filter, FilterMode, Selection
+    from .entry import Filter, FilterMode
     from .events import Outcome, SetInfo, Sink, StoredVolume
     from .executor import Executor
     from .options import Option, Secret
     from .repository import Repository
+    from .selection import Selection
     from .url import BackendURL
 
 #: (major, minor): minor grows when something is added, major when something goes.

@@ -6,21 +6,16 @@ import contextlib
 import errno
 import signal
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tarragon.api.errors import (
     AmbiguousOption,
     BackendError,
-    BadURL,
-    CipherError,
-    CollectionError,
     Interrupted,
-    Locked,
+    NoTempSpace,
     OpenFileLimit,
-    SourceError,
     TarragonError,
-    UnknownScheme,
-    UserError,
 )
 from tarragon.store.attempt import Stop
 
@@ -30,53 +25,59 @@ if TYPE_CHECKING:
 
     from tarragon.record import RunLog
 
-#: duplicity's class words in ``ERROR`` records, by our classes; the first that fits counts.
-_CLASS_WORDS: tuple[tuple[type[TarragonError], int, str], ...] = (
-    (Locked, 23, ""),
-    (BadURL, 23, "InvalidBackendURL"),
-    (UnknownScheme, 23, "UnsupportedBackendScheme"),
-    (UserError, 23, "CommandLineError"),
-    (CollectionError, 30, "CollectionsError"),
-    (SourceError, 30, "OSError"),
-    (CipherError, 31, "GPGError"),
-    (BackendError, 50, "BackendException"),
-)
 UNEXPECTED = 30
+_MORE_FILES = "allow more with 'ulimit -n 256'"
 
 
 def answer(err: BaseException, log: RunLog, *, prog: str, compat: bool) -> int:
     """Tell the user, and programs that read the records, what ended the run; its exit status."""
     if isinstance(err, KeyboardInterrupt | Interrupted):
-        log.warning("%s", err if str(err) else "interrupted")
+        text = str(err) or "interrupted"
+        log.warning("%s", text if compat else f"{text}\nhint: {hint_of(Interrupted(text))}")
         return Interrupted.exit_code
     if isinstance(err, AmbiguousOption):
         # No record: 2 is never an error number (docs/cli.md § 9).
         _tell_terminal(log, f"usage: {prog} [options] action [options] words\n{prog}: error: {err.message}")
         return err.exit_code
-    if limit := _file_limit(err):
-        return _foreseen(limit, log, compat)
+    if known := _of_system(err):
+        return _foreseen(known, log, compat)
     if isinstance(err, TarragonError):
         return _foreseen(err, log, compat)
     kind = type(err).__name__
-    _record(log, f"{kind}: {err}" if str(err) else kind, UNEXPECTED, (kind,))
+    text = f"{kind}: {err}" if str(err) else kind
+    _record(log, f"{text}\nhint: nobody has foreseen this; -v9 shows where it happened", UNEXPECTED, (kind,))
     _trace(err, log)
     return UNEXPECTED
 
 
-def _file_limit(err: BaseException | None) -> OpenFileLimit | None:
-    """Too few open files, whatever stumbled over it; to look further, for a traceback say, would take one more."""
-    while err is not None:
+def hint_of(err: TarragonError) -> str:
+    """What can be done: what was said where it happened, else what holds for all errors of its kind."""
+    if err.hint:
+        return err.hint
+    lines = Path(__file__).with_name("hints.txt").read_text(encoding="utf-8").splitlines()
+    hints = dict(line.split(": ", 1) for line in lines)
+    return next(hints[kind.__name__] for kind in type(err).__mro__ if kind.__name__ in hints)
+
+
+def _of_system(err: BaseException | None) -> TarragonError | None:
+    """Too few open files, whatever stumbled over it; no room, where nobody has said for what.
+
+    To look further, for a traceback say, would take one more file.
+    """
+    if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = "the temporary folder, the cache or the state has no room left"
+        return NoTempSpace(where, hint="free some space there, or choose others: --tempdir, --archive-dir")
+    for _ in range(50):  # contexts may go in a circle
         if isinstance(err, OSError) and err.errno in (errno.EMFILE, errno.ENFILE):
-            return OpenFileLimit(
-                "too many open files", hint="allow more with 'ulimit -n 256'; most runs need fewer than 64"
-            )
-        err = err.__cause__ or err.__context__
+            return OpenFileLimit("too many open files", hint=_MORE_FILES, fields=("OSError",))
+        err = None if err is None else err.__cause__ or err.__context__
     return None
 
 
 def _foreseen(err: TarragonError, log: RunLog, compat: bool) -> int:
     status = err.exit_code
-    text = f"{err.message}\nhint: {err.hint}" if err.hint else err.message
+    err.hint = hint_of(err)  # a report tells it too
+    text = f"{err.message}\nhint: {err.hint}"
     _record(log, text, status, err.fields or _class_word(err))
     if err.__cause__ is not None:
         log.info("because of %s: %s", type(err.__cause__).__name__, err.__cause__)
@@ -93,9 +94,12 @@ def _record(log: RunLog, text: str, number: int, fields: Sequence[str]) -> None:
 
 
 def _class_word(err: TarragonError) -> tuple[str, ...]:
-    for kind, status, word in _CLASS_WORDS:
-        if isinstance(err, kind) and err.exit_code == status:
-            return (word,) if word else ()
+    """duplicity's word for the class of an error, of the nearest class of ours that has one and that number."""
+    rows = Path(__file__).with_name("classes.txt").read_text(encoding="utf-8").splitlines()
+    words = {tuple(row.split()[:2]): row.split()[2] for row in rows}
+    word = next((words[key] for k in type(err).__mro__ if (key := (k.__name__, str(err.exit_code))) in words), "")
+    if word:
+        return (word,) if word != "-" else ()
     return (type(err).__name__,) if err.exit_code == UNEXPECTED else ()
 
 

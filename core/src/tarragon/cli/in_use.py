@@ -154,6 +154,7 @@ class InUse:
         """The action words of the plugins in use, or asked, each with its package; a broken one tells none."""
         words = Action(PLUGINS, "", "show what is installed, what it answers to, and what is wrong with it")
         found = {PLUGINS: (words, "tarragon-core")}
+        found |= {word: (Action(word, "...", "not described"), "?") for word in finder.names("command")}
         for name, module in (self._modules | self._not_needed).items():
             owner = name.partition(".")[0].replace("_", "-")
             with contextlib.suppress(PluginError):  # a help page can do without

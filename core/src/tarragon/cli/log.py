@@ -110,7 +110,19 @@ class Terminal(_Handler):
         if self._timestamp:
             stamp = logging.Formatter().formatTime(record)
             text = f"{stamp} {keyword(record):<6} {text}"
-        self.write("stderr" if self._aside or 40 <= record.levelno < SHOW else "stdout", f"{text}\n")
+        stream = "stderr" if self._aside or 40 <= record.levelno < SHOW else "stdout"
+        self.write(stream, f"{self._folded(stream, text) if record.levelno < SHOW else text}\n")
+
+    def _folded(self, stream: str, text: str) -> str:
+        """Messages, not output, in whole words, where a person reads them at a terminal."""
+        if not (getattr(sys, stream) and getattr(sys, stream).isatty()):
+            return text
+        import shutil  # for terminals only
+        import textwrap
+
+        width = max(20, shutil.get_terminal_size().columns - 1)
+        fold = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False, subsequent_indent="  ")
+        return "\n".join(fold.fill(line) if len(line) > width else line for line in text.split("\n"))
 
     def write(self, name: str, text: str) -> None:
         """Write to "stdout" or "stderr"."""

@@ -164,10 +164,8 @@ def _settings(parsed: Parsed, log: RunLog, prog: str, compat: bool, profile: Pro
         log.log(NOTICE, "%s", line.notice)
     url = _as_manual_says(line.url, parsed.values) if line.url else None
     source = line.source
-    if source is None and profile is not None:
-        from .profile import source_of
-
-        source = source_of(profile)
+    if source is None and profile is not None and profile.source is not None:
+        source = profile.source.encode("utf-8", "surrogateescape")
     return Settings(
         action=line.action,
         source=source,

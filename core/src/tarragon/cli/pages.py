@@ -47,7 +47,11 @@ def page(flag: str, words: Sequence[str], in_use: InUse, prog: str) -> str:
         wanted = [table[each][0] for each in about.options if each in table]
     elif action is not None:
         command, owner = commands[action]
-        head = [_usage(prog, action, command.words), "", *textwrap.wrap(f"{command.help} ({owner})", WIDTH)]
+        head = [
+            _usage(prog, action, command.words),
+            "",
+            *textwrap.wrap(f"{command.help} ({owner})", WIDTH, break_on_hyphens=False),
+        ]
         wanted = list(dict.fromkeys(option for option, its in in_use.options().values() if its == owner))
     else:
         return "\n".join([*_overview(prog, in_use), *_sections("", in_use, (), ours)])
@@ -81,7 +85,13 @@ def _overview(prog: str, in_use: InUse) -> Iterable[str]:
     yield "\nactions that packages bring:"
     for word, (command, owner) in sorted(in_use.actions().items()):
         yield from textwrap.wrap(f"{word} {command.words}", WIDTH - 2, initial_indent="  ", subsequent_indent="      ")
-        yield from textwrap.wrap(f"{command.help} ({owner})", WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        yield from textwrap.wrap(
+            f"{command.help} ({owner})",
+            WIDTH,
+            initial_indent=" " * 6,
+            subsequent_indent=" " * 6,
+            break_on_hyphens=False,
+        )
 
 
 def _sections(action: str, in_use: InUse, shown: Collection[str], ours: Sequence[Option]) -> Iterable[str]:

@@ -5,7 +5,6 @@ Only the first words of a line are profiles: further on ``@name`` may be a value
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from tarragon.api.errors import BadOption
@@ -30,18 +29,15 @@ def profile_of(words: Sequence[str], env: Mapping[str, str]) -> tuple[Profile, l
     for name in sorted(finder.names("profile")):
         hub.use("profile", name)
     count = next((at for at, word in enumerate(words) if not is_profile(word)), len(words))
-    whole = Profile()
-    for word in words[:count]:
-        found: Profile | None = hub.ask("read_profile", name=word[1:], env=env)
-        if found is None:
-            raise BadOption(f"nothing installed reads the profile '{word}'", hint="pip install tarragon-config")
-        whole = Profile(
-            (*whole.options, *found.options),
-            (*whole.selection, *found.selection),
-            found.source if found.source is not None else whole.source,
-            found.target if found.target is not None else whole.target,
-        )
-    return whole, list(words[count:])
+    found: list[Profile | None] = [hub.ask("read_profile", name=word[1:], env=env) for word in words[:count]]
+    known = [each for each in found if each is not None]
+    if len(known) < len(found):
+        raise BadOption("nothing installed reads profiles", hint="pip install tarragon-config")
+    options = tuple(word for each in known for word in each.options)
+    selection = tuple(word for each in known for word in each.selection)
+    source = [None, *(each.source for each in known if each.source is not None)][-1]
+    target = [None, *(each.target for each in known if each.target is not None)][-1]
+    return Profile(options, selection, source, target), list(words[count:])
 
 
 def is_profile(word: str) -> bool:
@@ -71,8 +67,3 @@ def placed(rest: Sequence[str], profile: Profile) -> list[str]:
     if profile.source is not None and action in READING and len(line) - 1 < len(wanted):
         line.insert(1 if wanted[0] == "source path" else 2, profile.source)
     return line
-
-
-def source_of(profile: Profile) -> bytes | None:
-    """The source that a profile names, for the actions of plugins."""
-    return None if profile.source is None else os.fsencode(profile.source)

@@ -77,10 +77,9 @@ def read(rest: Sequence[str], now: int, *, commands: Collection[str] = (), separ
         notice = f"no action given: '{implied}', because of a {'path' if implied == 'backup' else 'URL'} first"
         rest = [implied, *rest]
     _refuse_removed(rest)
-    if (not rest or rest[0] not in actions) and any(word.startswith("-") for word in rest):
-        raise _no_option(next(word for word in rest if word.startswith("-")))
     if not rest or rest[0] not in actions:
-        raise BadOption(_no_action(rest), hint=_actions_hint(actions))
+        unknown = [word for word in rest if word.startswith("-")]
+        raise _no_option(unknown[0]) if unknown else BadOption(_no_action(rest), hint=_actions_hint(actions))
     action, words = ALIASES.get(rest[0], rest[0]), rest[1:]
     if action not in ACTIONS:
         return _command(action, words)

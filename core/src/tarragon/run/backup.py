@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 SPOOL = 1 << 20
 MIB = 1 << 20
 DAY = 86400
+#: So often sinks are told how far the walk has come.
+LOOKED = 1000
 
 
 class Result(NamedTuple):
@@ -51,6 +53,7 @@ class Result(NamedTuple):
 def backup(context: Context, target: Target) -> Result:
     """Make one set: full, or incremental upon the newest chain. Raises UserError, CollectionError, SourceError."""
     source = basis.source_of(context)
+    context.must_be_handled()
     context.sealer  # noqa: B018 - a missing key or program is told before anything is looked at
     basis.require_room(context)
     with target.writing():
@@ -122,7 +125,9 @@ class _Run:
             copy_links=context.options.copy_links,
             skipped=self._skipped,
         )
-        for found in walk:
+        for count, found in enumerate(walk):
+            if count % LOOKED == LOOKED - 1:
+                self._tell_sinks(Note("looked", {"entries": count + 1}))
             if self._broken is None or not self._broken.is_barred(found.path):
                 yield Kept(*found) if isinstance(found, Unreadable) else found
 
@@ -160,6 +165,8 @@ class _Run:
     def make(self) -> Result:
         """Build, store and commit the set."""
         context = self._context
+        if context.options.progress:
+            self._measure()
         self._tell_sinks(Note("walk_started", {"time": time.time()}))
         changes = self._changes()
         if self._upon and context.options.skip_if_no_change and self._broken is None:
@@ -179,6 +186,15 @@ class _Run:
             assembly.finish()
         self._commit(assembly)
         return Result(assembly.problems, self.of)
+
+    def _measure(self) -> None:
+        """A first look at the source, for those who want to know how much is left."""
+        size = files = 0
+        for change in self._changes():
+            if isinstance(change, Change) and change.kind != compare.DELETED:
+                size, files = size + change.entry.size, files + 1
+        self._tally = Tally()
+        self._tell_sinks(Note("total", {"bytes": size, "files": files}))
 
     def _begin(self, closing: contextlib.ExitStack) -> Assembly:
         """The set's files in the cache and its journal: new ones, or those of the run that was broken off."""

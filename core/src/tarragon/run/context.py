@@ -112,6 +112,10 @@ class Context:
         self.log.hide(url.password)
         return url
 
+    def must_be_handled(self) -> None:
+        """Raise UnknownScheme where nothing installed handles the target: before a passphrase is asked for."""
+        self._use("backend", self.url.scheme)
+
     @staticmethod
     def _parsed(raw: str) -> BackendURL:
         return parse_url(raw, finder.names("backend"), finder.names("wrapper"))

@@ -36,7 +36,9 @@ def restore(context: Context, target: Target, into: bytes) -> Damage:
     sets = sets_at(context, target)
     missing = tell_missing(context, target, sets, path)
     if context.options.dry_run:
-        _tell_volumes(context, target, sets, path)
+        tell_volumes(context, target, sets, path)
+        if not context.settings.compat and all(of.has_signatures for of in sets):
+            _tell_entries(context, target, sets, path)
         return Damage()
     if missing and context.settings.compat and not context.options.ignore_errors:
         raise MissingVolume(f"volume '{missing[0]}' is not at the target", hint="--ignore-errors restores the rest")
@@ -68,7 +70,24 @@ def wanted_path(context: Context) -> bytes | None:
     return path
 
 
-def _tell_volumes(context: Context, target: Target, sets: Sequence[BackupSet], path: bytes | None) -> None:
+def _tell_entries(context: Context, target: Target, sets: Sequence[BackupSet], path: bytes | None) -> None:
+    """What a restore would write, from signatures alone."""
+    entries = (each.entry for each in target.known(sets) if path is None or is_at_or_below(each.entry.path, path))
+    wanted: Iterable[RestoredEntry] = (RestoredEntry(entry, iter(())) for entry in entries)
+    if context.settings.selection:
+        wanted = chosen_of(wanted, context.selection(b"", _mode(context)))
+    for entry in (each.entry for each in wanted):
+        field = quoted_field(entry.path or b".")
+        about = {"path": entry.path or b".", "kind": entry.kind, "modified": entry.mtime}
+        context.log.show(f"would write {field[1:-1]}", 7, (field, entry.kind), about=("entries", about))
+
+
+def _mode(context: Context) -> FilterMode:
+    return FilterMode(null_separator=context.options.null_separator, for_archive=True)
+
+
+def tell_volumes(context: Context, target: Target, sets: Sequence[BackupSet], path: bytes | None) -> None:
+    """The volumes that would be read."""
     names = [target.volume_name(of, record) for of in sets for record in target.manifest(of).volumes_for(path)]
     context.facts["volumes_needed"] = names
     for name in names:
@@ -83,6 +102,7 @@ class _Restore:
         self._tree = tree
         self._path = path
         self._written = 0
+        self._size = 0
 
     def run(self, sets: Sequence[BackupSet]) -> Damage:
         stands = standing(self._context, self._target, sets, self._path, self._progress, self._placed)
@@ -90,8 +110,7 @@ class _Restore:
         restoring = Restoring(self._context, self._target, sets, self._path, stands)
         chosen: Iterable[RestoredEntry] = restoring
         if self._context.settings.selection:
-            mode = FilterMode(null_separator=self._context.options.null_separator, for_archive=True)
-            chosen = chosen_of(restoring, self._context.selection(b"", mode))
+            chosen = chosen_of(restoring, self._context.selection(b"", _mode(self._context)))
         for restored in chosen:
             self._write(restored, restoring)
             self._progress.done(restored.entry.path)
@@ -115,8 +134,9 @@ class _Restore:
         # Of the root there is no record: duplicity has none, and programs count files by them.
         extra = {"number": 7, "fields": (field, entry.kind)} if entry.path else {}
         self._context.log.info("writing %s of type %s", field[1:-1], entry.kind, extra=extra)
+        self._size = 0
         try:
-            self._tree.write(entry, restored.data)
+            self._tree.write(entry, self._counted(restored.data))
         except (SourceError, OSError) as err:
             raise err
         except TarragonError as err:
@@ -128,7 +148,14 @@ class _Restore:
             return
         self._written += 1
         for sink in self._context.sinks:
-            sink.record(FileSeen(entry.path, entry.kind, RESTORED, entry.size))
+            sink.record(FileSeen(entry.path, entry.kind, RESTORED, self._size))
+
+    def _counted(self, data: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass content on; ``_size`` is then what there was of it. An entry's own size may be that of its last part."""
+        self._size = 0
+        for piece in data:
+            self._size += len(piece)
+            yield piece
 
     def _placed(self, entry: Entry) -> Entry:
         """The entry with the path it is to get: without the path that was asked for, and renamed."""
@@ -163,7 +190,9 @@ class _Restore:
                 "%d entries were restored, %d could not be (named above)", self._written, len(damage.paths)
             )
         else:
-            self._context.log.info("%d entries were restored", self._written)
+            self._context.log.log(
+                20 if self._context.settings.compat else NOTICE, "%d entries were restored", self._written
+            )
 
 
 def chosen_of(restored: Iterable[RestoredEntry], selection: Selection) -> Iterator[RestoredEntry]:

@@ -21,6 +21,7 @@ from tarragon.api.errors import (
     UserError,
     WrongKey,
 )
+from tarragon.api.events import Note
 from tarragon.delta import patch, rsync
 from tarragon.delta.compare import is_at_or_below
 from tarragon.delta.patch import RestoredEntry
@@ -138,6 +139,8 @@ class Restoring:
         self._volumes_read += 1
         fields = (str(self._volumes_read), str(self._volumes))
         self._context.log.info("volume %s of %s is done", *fields, extra={"number": 2, "fields": fields})
+        for sink in self._context.sinks:
+            sink.record(Note("volume", {"done": self._volumes_read, "of": self._volumes}))
 
     @cached_property
     def _volumes(self) -> int:

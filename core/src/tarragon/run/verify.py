@@ -12,7 +12,7 @@ from tarragon.folders import Folders, split
 from tarragon.record import quoted_field
 from tarragon.source.walk import Unreadable, Walk, open_root
 
-from .restore import wanted_path
+from .restore import tell_volumes, wanted_path
 from .restored import Damage, Restoring, must_be_warm, sets_at, tell_missing
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ def verify(context: Context, target: Target) -> Verified:
     path = wanted_path(context)
     sets = sets_at(context, target)
     missing = tell_missing(context, target, sets, path)
+    if context.options.dry_run:
+        tell_volumes(context, target, sets, path)
+        return Verified()
     must_be_warm(context, target, sets, path)
     restoring = Restoring(context, target, sets, path)
     verified = Verified()

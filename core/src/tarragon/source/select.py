@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tarragon.api.entry import DIR, Explains, FilterMode, Said, Verdict
+from tarragon.api.entry import DIR, FilterMode, Verdict
 from tarragon.api.errors import BadOption, SelectionError
+from tarragon.api.selection import Explains, Said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -86,6 +86,11 @@ class Check:
         refs = list(present)
         if mode == "sample":
             refs = sample.chosen(present, known.covered, known.damaged, self._context.options.sample)
+        if self._context.options.dry_run:
+            for ref in refs:
+                self._say("would read %s", ref.name)
+            self._context.facts["dry_run"] = True
+            return
         refs = self._warm_of(repository, refs)
         done: list[tuple[VolumeRef, Finding]] = []
         try:

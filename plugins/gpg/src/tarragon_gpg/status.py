@@ -199,6 +199,8 @@ def _fingerprint(fields: list[bytes], index: int) -> str:
 def _error(log: StatusLog, message: str, words: str) -> CipherError:
     told = log.arguments("ERROR") + log.arguments("FAILURE")
     kind = WrongKey if log.has(*_KEY_TROUBLE) or _KEY_CODES.intersection(map(_code, told)) else CipherError
+    if kind is WrongKey:
+        message = f"the passphrase is wrong, or the key is missing: {message}"
     return kind(_with(message, words), fields=("GPGError",))
 
 

@@ -79,6 +79,11 @@ class Rehearse:
         chosen = chance.sample(list(sets), min(options.rehearse_versions, len(sets)))
         newest = max(each.time for each in sets)
         self._say("seed %s", seed)
+        if options.dry_run:
+            for of in chosen:
+                self._say("would restore %d files of set %s, chosen at random", options.rehearse_files, of.key)
+            self._context.facts.update(dry_run=True, seed=seed, versions=[])
+            return 0
         versions = []
         for of in sorted(chosen, key=lambda each: each.time):
             version = self._rehearse(repository, of, chance, of.time == newest)

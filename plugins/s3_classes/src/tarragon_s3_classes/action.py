@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tarragon.api import BadOption, Option, hookimpl
+from tarragon.api import Action, BadOption, Option, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,6 +40,17 @@ OPTIONS = (
         help="how long to wait between two looks at them",
     ),
 )
+
+
+@hookimpl
+def actions() -> Iterable[Action]:
+    return (
+        Action(
+            "thaw",
+            "[--time time] [--path path] <target URL> [<folder>]",
+            "ask archived volumes back, as few as will do, wait for them, and restore",
+        ),
+    )
 
 
 @hookimpl

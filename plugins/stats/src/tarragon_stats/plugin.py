@@ -56,13 +56,18 @@ def make_sinks(names: Sequence[str], context: Context) -> Iterable[Sink]:
     """The sinks in the order in which they must be closed: the progress line ends first, JSON goes before the block."""
     # with json, and only for an action that makes statistics
     from .document import Document
+    from .live import Live, is_wanted, terminal
     from .progress import Progress, SourceBytes
+    from .tally import BACKUPS
     from .text import Text
 
     sinks: list[Sink] = []
-    if "progress" in names:
-        sinks.append(Progress(context.log, context.options.progress_rate))
-    if "text" in names:
+    stream, action = terminal(context.env), context.options.action
+    if "progress" in names and action in BACKUPS:
+        sinks.append(Progress(context.log, context.options.progress_rate, quiet=stream is not None))
+    if stream is not None and is_wanted(action, context.log, context.env):
+        sinks.append(Live(context.log, stream, action))
+    if "text" in names and action in BACKUPS:
         sinks.append(SourceBytes(context.log))
     if "jsonstat" in names:
         sinks.append(Document(context.log))

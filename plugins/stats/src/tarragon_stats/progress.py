@@ -1,10 +1,9 @@
-"""How far a backup has come: records for programs, and a line for who looks on (docs/cli.md § 8, § 11)."""
+"""How far a backup has come: records for programs, and lines of text (docs/cli.md § 8, § 11)."""
 
 from __future__ import annotations
 
-import sys
 import time
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from tarragon.api import Note, Role, StoredVolume
 
@@ -12,7 +11,7 @@ from .tally import BACKUPS, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from logging import Logger, LogRecord
+    from logging import Logger
 
     from tarragon.api import Event, Outcome
 
@@ -56,11 +55,10 @@ class SourceBytes:
 
 
 class Progress:
-    """``NOTICE 16``, and on a terminal one line that is kept up to date.
+    """``NOTICE 16``, and a line of text for each.
 
     The total, of what is new or changed, comes from ``Note("total", {"bytes": …})``; without it there is neither
-    percentage nor time left. On a terminal the record has no text: the line is drawn here, and wiped before anything
-    else is written.
+    percentage nor time left. ``quiet`` leaves the text out: on a terminal there is a line that is kept up to date.
     """
 
     def __init__(
@@ -68,21 +66,18 @@ class Progress:
         log: Logger,
         rate_s: int,
         clock: Callable[[], float] = time.monotonic,
-        stream: TextIO | None = None,
+        *,
+        quiet: bool = False,
     ) -> None:
         self._log = log
         self._rate = max(1, rate_s)
         self._clock = clock
-        stream = sys.stdout if stream is None else stream
-        self._terminal = stream if stream is not None and stream.isatty() else None
-        self._drawn = False
+        self._quiet = quiet
         self._tally = Tally()
         self._total: int | None = None
         self._begin: float | None = None
         self._last = 0.0
         self._before = (-1, -1)
-        if self._terminal:
-            log.addFilter(self._wipe)
 
     def record(self, event: Event) -> None:
         now = self._clock()
@@ -101,11 +96,6 @@ class Progress:
     def close(self, outcome: Outcome) -> None:
         if self._begin is not None and self._tally.is_complete(outcome):
             self._report(self._clock() - self._begin, done=True)
-        if self._terminal:
-            if self._drawn:
-                self._draw("\n")
-                self._drawn = False
-            self._log.removeFilter(self._wipe)
 
     def _report(self, seconds: float, *, done: bool) -> None:
         sent = self._tally.stored_size
@@ -118,32 +108,13 @@ class Progress:
         fields = (sent, int(seconds), percent or 0, left, speed, int(stalled))
         text = line(sent, int(seconds), speed, percent, left, stalled=stalled)
         extra = {"number": 16, "fields": tuple(str(field) for field in fields)}
-        self._log.log(NOTICE, "%s", "" if self._terminal else text, extra=extra)
-        if self._terminal and self._log.isEnabledFor(NOTICE):
-            self._draw(f"\r\x1b[K{text}")
-            self._drawn = True
+        self._log.log(NOTICE, "%s", "" if self._quiet else text, extra=extra)
 
     def _percent(self) -> int | None:
         """How much of what is new or changed is dealt with: 99 at the most, while the last volume is on its way."""
         if not self._total:
             return None
         return min(99, self._tally.size_so_far * 100 // self._total)
-
-    def _wipe(self, record: LogRecord) -> bool:
-        if self._drawn:
-            self._draw("\r\x1b[K")
-            self._drawn = False
-        return True
-
-    def _draw(self, text: str) -> None:
-        terminal = self._terminal  # uploads log from threads of their own, and what they log wipes the line
-        if terminal is None:
-            return
-        try:
-            terminal.write(text)
-            terminal.flush()
-        except OSError:
-            self._terminal = None  # a terminal that is gone must not end a backup
 
 
 def line(sent: int, seconds: int, speed: int, percent: int | None, left: int, *, stalled: bool = False) -> str:

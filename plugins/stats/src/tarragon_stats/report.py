@@ -7,6 +7,7 @@ list of files say, is written as it comes, an element a line. How the run ended 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
 import os
@@ -30,8 +31,11 @@ _WORDS = ((40, "error"), (30, "warning"), (25, "notice"), (11, "info"))
 _SHOWN = 60
 #: Exit status → what it means where no error ended the run.
 OUTCOMES = {0: "success", 1: "different", 100: "incomplete", 101: "incomplete", 102: "alarm"}
-#: What is long in the result of an action. Of a backup it is there for a dry run.
-LISTS = {"list-current-files": "entries", "verify": "differences", **dict.fromkeys(BACKUPS, "changes")}
+#: What is long in the result of an action. Of a backup or a restore it is there for a dry run.
+LISTS = {"list-current-files": "entries", "verify": "differences", "restore": "entries"} | dict.fromkeys(
+    BACKUPS, "changes"
+)
+_DRY = (*BACKUPS, "restore")
 #: Facts that hold a second since 1970.
 _MOMENTS = frozenset({"time", "start", "modified", "newest_intact", "when"})
 
@@ -121,7 +125,7 @@ class Report(logging.Handler):
             "messages": self._messages,
             "dropped": self._dropped,
         }
-        self._write(_members(_plain(tail)) + "}\n")
+        self._write(_members(_plain(tail)) + "}\n", is_last=True)
 
     def _head(self) -> str:
         head = {
@@ -139,7 +143,7 @@ class Report(logging.Handler):
             facts["set"] = self._set
             facts["statistics"] = _statistics(self._tally) if self._tally.walked else None
         empty = LISTS.get(self._command or "")
-        if empty and not self._list and (self._command not in BACKUPS or facts.get("dry_run")):
+        if empty and not self._list and (self._command not in _DRY or facts.get("dry_run")):
             facts[empty] = []
         found: dict[str, Any] = _plain(facts)
         return found
@@ -167,18 +171,20 @@ class Report(logging.Handler):
         """Text without what the log never shows."""
         return str(getattr(self._log, "redacted", str)(text))
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: str, *, is_last: bool = False) -> None:
         stream = sys.stdout
         if stream is None or not self._is_open:
             return
         try:
             stream.write(text)
-            stream.flush()
+            if is_last:
+                stream.flush()
         except (OSError, ValueError):  # a reader that has gone away has read enough
             self._is_open = False
-            null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            os.dup2(null, stream.fileno())  # the interpreter's own flush at exit finds nothing to complain about
-            os.close(null)
+            with contextlib.suppress(OSError, ValueError):
+                null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+                os.dup2(null, stream.fileno())  # the interpreter's own flush at exit finds nothing to complain about
+                os.close(null)
 
 
 def _version() -> str:

@@ -42,9 +42,9 @@ CORE_OPTIONS = {"timeout": 30, "limit_upload": 0, "limit_download": 0}
 class TestContext:
     """A run's context (api.Context) for tests of plugins.
 
-    Of ``options`` those need to be given that are not to have their defaults. ``passwords`` are the answers to
-    ``ask_password``, in turn, for which no variable is set; ``prompts`` records what was asked. ``open`` answers
-    ``open_backend``. ``url`` is the run's target. Time stands still at ``now``.
+    Of ``options`` those need to be given that are not to have their defaults; the action word, ``action``, is "full".
+    ``passwords`` are the answers to ``ask_password``, in turn, for which no variable is set; ``prompts`` records what
+    was asked. ``open`` answers ``open_backend``. ``url`` is the run's target. Time stands still at ``now``.
     """
 
     __test__ = False  # not a test class, for all its name
@@ -62,7 +62,7 @@ class TestContext:
         url: str = "",
         now: int = 1_700_000_000,
     ) -> None:
-        self.options = Options(**{**CORE_OPTIONS, **(options or {})})
+        self.options = Options(**{"action": "full", **CORE_OPTIONS, **(options or {})})
         self.env: Mapping[str, str] = dict(env or {})
         self.hook = hook
         self.log = logging.getLogger("tarragon.test")
