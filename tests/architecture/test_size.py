@@ -9,7 +9,7 @@ import pytest
 
 CORE = Path(__file__).parents[2] / "core" / "src" / "tarragon"
 MODULES = sorted(CORE.rglob("*.py"))
-MOST_LINES_OF_CODE = 11000  # docs/adr/0008
+MOST_LINES_OF_CODE = 11100  # docs/adr/0008
 MOST_LINES_OF_A_MODULE = 400
 MOST_LINES_OF_A_FUNCTION = 50
 
