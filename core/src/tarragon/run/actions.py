@@ -98,6 +98,7 @@ def _plugins(context: Context, facts: dict[str, Any]) -> int:
 def _command(context: Context) -> int:
     """An action word of a plugin."""
     word = context.action
+    context.is_command = True
     context.hub.use("command", word)
     command = context.hub.ask("make_command", word=word, context=context)
     if command is None:

@@ -55,6 +55,7 @@ class Context:
         self.waited_s = 0
         self._answers: dict[str, Secret] = {}
         self.is_met = False  # whether the listing of the target was told of
+        self.is_command = False  # of a package: it says itself what its reader wants to know
 
     @cached_property
     def options(self) -> Options:

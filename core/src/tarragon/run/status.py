@@ -33,7 +33,8 @@ def met(context: Context, folder: Path, collection: Collection) -> None:
         return
     context.is_met = True
     report.left_over(context.log, collection)
-    report.last_full_backup(context.log, collection)
+    if not context.is_command:
+        report.last_full_backup(context.log, collection)
     if context.action != "collection-status" and context.log.isEnabledFor(DETAIL):
         _show(context, folder, collection, DETAIL)
 
