@@ -38,7 +38,7 @@ def test_a_passphrase_is_asked_for_and_not_shown_and_a_wrong_one_is_called_that(
 
 
 def test_a_line_shows_how_far_a_backup_has_come_and_leaves_nothing_behind(session: terminal.Session) -> None:
-    line = "tarragon full --no-encryption --volsize 8 --concurrency 1 --progress films file://disk"
+    line = "tarragon full --no-encryption --volsize 4 --progress --limit-upload 24000 films file://disk"
     screen = session.while_running(line, " left")
     assert " of 137 MB new, " in screen
     screen = session.until(terminal._is_back)
