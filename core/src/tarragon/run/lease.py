@@ -126,7 +126,8 @@ class _Lease:
             yield
         finally:
             ended.set()
-            renewing.join()
+            with suppress(RuntimeError):  # a signal came while it was being started
+                renewing.join()
             with suppress(TarragonError):  # one that stays is over soon enough
                 if time.time() < self._until - RENEWED or self._found().get("token") == self._token:
                     self._context.store.delete([self._name])

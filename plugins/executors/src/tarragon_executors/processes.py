@@ -80,7 +80,8 @@ class Processes:
         for _ in self._threads:
             self._tasks.put(None)
         for thread in self._threads:
-            thread.join()
+            with suppress(RuntimeError):  # a signal came while it was being started
+                thread.join()
         for worker in self._workers:
             with suppress(OSError):  # it is dead already
                 worker.pipe.send_bytes(_END)
