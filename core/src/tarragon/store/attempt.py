@@ -9,7 +9,7 @@ import io
 import threading
 import time
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
 
 from tarragon.api.errors import Interrupted, Transient
@@ -202,7 +202,8 @@ def is_held() -> bool:
     inside = [thread for thread in threading.enumerate() if thread.name == FAR_SIDE]
     until = time.monotonic() + 2
     for thread in inside:
-        thread.join(max(0, until - time.monotonic()))  # it may be ending its program
+        with suppress(RuntimeError):  # the signal that ends the run came while it was being started
+            thread.join(max(0, until - time.monotonic()))  # it may be ending its program
     return any(thread.is_alive() for thread in inside)
 
 
