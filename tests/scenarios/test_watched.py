@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 from programs import ENCRYPT_KEY, SIGN_KEY, Answer, Household, Program, judged, ownership
@@ -44,7 +45,8 @@ class Place:
     def back_up(self, program: Program, action: str = "incremental", *words: str) -> Answer:
         """One more set, a day later, of a source that has one more file."""
         self.time += DAY
-        (self.source / f"of-{self.time}").write_bytes(b"%d" % self.time * (self.time // DAY % 7 + 1))
+        # No two sets of a chain are of one size: a listing alone must tell them apart.
+        (self.source / f"of-{self.time}").write_bytes(Random(self.time).randbytes(500 * (self.time // DAY % 7 + 1)))
         return self.run(program, action, *words, self.source, self.url)
 
     def status(self, program: Program) -> Answer:
