@@ -67,7 +67,9 @@ def test_stock_duplicity_in_between_breaks_nothing(seed: int, house: Household, 
     plan = mixed_plan(seed)
     outcome = Series(Stage(house, ours, real, plan.mode), plan).play()
     assert not outcome.figure, outcome.detail
-    assert outcome.others or not outcome.kills  # a kill by time may find a run that has ended already
+    if not outcome.kills:
+        pytest.skip("the run had ended before the kill by time: nothing came in between")
+    assert outcome.others
 
 
 @pytest.mark.requirement("R46")
