@@ -131,7 +131,7 @@ def _tested(python: Path, package: Package) -> tuple[dict[str, int], str]:
         return {"passed": 1}, ""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "TARRAGON"))}
     environment["PATH"] = f"{python.parent}{os.pathsep}{environment.get('PATH', '/usr/bin:/bin')}"
-    words = ("-m", "pytest", "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "-v", "-rs")
+    words = ("-m", "pytest", "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "-v", "-rsfE")
     ended = run(python, *words, tests, cwd=ROOT, env=environment)
     lines = ended.stdout.strip().splitlines() or [""]
     counts = {word: int(count) for count, word in _SUMMARY.findall(lines[-1])}

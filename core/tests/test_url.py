@@ -76,6 +76,17 @@ def test_what_could_be_taken_for_an_option_or_a_second_line_is_refused(raw):
         parsed(raw)
 
 
+@pytest.mark.requirement("R30")
+@pytest.mark.parametrize(
+    "raw", ["sftp://[::1/x", "sftp://[::1", "sftp://u:p@[::1:22/x", "sftp://[]/x", "sftp://[::1]22/x", "sftp://[[::1]]/x"]
+)
+def test_a_host_that_opens_a_bracket_closes_it(raw):
+    with pytest.raises(BadURL) as caught:
+        parsed(raw)
+    assert "bracket" in str(caught.value)
+    assert "[fe80::1]:22" in caught.value.hint
+
+
 @pytest.mark.requirement("R31")
 @pytest.mark.parametrize(
     "raw",

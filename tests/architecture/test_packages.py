@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import sys
@@ -61,6 +62,34 @@ def test_folder_distribution_and_module_have_one_name(package):
 def test_a_store_says_what_it_was_tested_on(package):
     if {"backend", "wrapper"} & package.entry_points().keys():
         assert package.tarragon.get("tested"), "[tool.tarragon] tested = […]: servers or programs, with versions"
+
+
+ACTIONS = {word: plugin.name for plugin in PLUGINS for word in plugin.entry_points().get("command", ())}
+
+
+def actions_run(source):
+    """Action words of packages in calls that run a command line: ``lines.done("check", …)``."""
+    return {
+        node.args[0].value
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", "") in ("run", "done")
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+        and node.args[0].value in ACTIONS
+    }
+
+
+@each(PLUGINS)
+def test_tests_name_the_packages_whose_actions_they_run(package):
+    """Else they fail where the package is tested alone, which takes longer to find out."""
+    named = {package.name, *package.needs, *(need.partition(">")[0] for need in package.test_needs)}
+    words = set().union(*(actions_run(path.read_text("utf-8")) for path in (package.folder / "tests").glob("*.py")))
+    assert {ACTIONS[word] for word in words} <= named, "[project.optional-dependencies] test"
+
+
+def test_an_action_that_is_run_is_found():
+    assert actions_run("lines.done('check', url)\nx.run('full')\ny('prune')\nhome.run(f'check')") == {"check"}
 
 
 CONTRACTS = {

@@ -12,6 +12,7 @@ from tarragon.api import (
     BackendError,
     BadURL,
     Capability,
+    ColdObject,
     NotFound,
     PermissionDenied,
     Role,
@@ -222,11 +223,75 @@ def test_ranges_are_read_whole_where_one_part_does_not_know_them():
         assert stream.read() == b"0123"
 
 
-def test_cold_objects_are_asked_of_the_parts_that_hold_them():
-    cold, warm = ColdBackend(MemoryBackend({"v": b"", "w": b""}), 1), MemoryBackend({"w": b""})
-    backend = combined(MirrorBackend, cold, warm)
-    names(backend)
-    assert backend.warm_up(["v", "w"]) <= {"v"}
+# -- cold objects -----------------------------------------------------------------------------------------------------
+
+
+def frozen(*found, asks=1):
+    """A store that keeps these volumes cold, and counts what is asked of it."""
+    return FaultyBackend(ColdBackend(MemoryBackend(dict.fromkeys(found, b"data")), cold=dict.fromkeys(found, asks)))
+
+
+@pytest.mark.parametrize("has_listed", [True, False])
+def test_what_a_mirror_has_ready_is_not_cold_and_is_asked_back_nowhere(has_listed):
+    cold = frozen("v", "w")
+    backend = combined(MirrorBackend, cold, MemoryBackend({"w": b"data"}))
+    if has_listed:
+        names(backend)
+    assert backend.cold(["v", "w", "unknown"]) == {"v"}
+    assert backend.warm_up(["w"]) == frozenset()
+    assert cold.count("warm_up") == 0
+    assert read(backend, "w") == b"data"
+
+
+def test_stripes_are_cold_where_they_lie_and_are_asked_back_there():
+    one, two = frozen("a", "b", asks=2), frozen("c", asks=2)
+    backend = combined(StripeBackend, one, two, MemoryBackend({"d": b"data"}))
+    assert backend.cold("abcd") == {"a", "b", "c"}
+    assert backend.warm_up("abcd") == {"a", "b", "c"}
+    assert backend.warm_up("abcd") == frozenset()
+    assert backend.cold("abcd") == frozenset()
+    assert read(backend, "a") == b"data"
+
+
+def test_of_copies_that_are_all_cold_one_is_asked_back():
+    one, two = frozen("v"), frozen("v")
+    backend = combined(MirrorBackend, one, two)
+    assert backend.warm_up("v") == frozenset()
+    assert (one.count("warm_up"), two.count("warm_up")) == (1, 0)
+    assert read(backend, "v") == b"data"
+
+
+def test_another_copy_is_asked_back_where_the_first_cannot_be():
+    broken = FaultyBackend(frozen("v").inner, {"warm_up": [PermissionDenied("no")]})
+    assert combined(MirrorBackend, broken, frozen("v")).warm_up("v") == frozenset()
+    broken = FaultyBackend(frozen("v").inner, {"warm_up": [PermissionDenied("no")]})
+    with pytest.raises(PermissionDenied):
+        combined(MirrorBackend, broken, frozen("w")).warm_up("vw")
+
+
+def test_asking_back_is_tried_again_before_another_copy_is_paid_for():
+    busy, other = FaultyBackend(frozen("v").inner, {"warm_up": [BUSY]}), frozen("v")
+    store, waits = through_the_core(combined(MirrorBackend, busy, other))
+    assert store.warm_up("v") == frozenset()
+    assert (len(waits), other.count("warm_up")) == (1, 0)
+
+
+def test_a_mirror_that_does_not_answer_has_nothing_ready():
+    deaf = FaultyBackend(MemoryBackend({"v": b"data", "w": b"data"}), {"cold": DEAD})
+    store, _ = through_the_core(combined(MirrorBackend, deaf, frozen("v")))
+    assert store.cold("vw") == {"v", "w"}
+    deaf = FaultyBackend(MemoryBackend({"v": b"data"}), {"cold": DEAD})
+    store, _ = through_the_core(combined(StripeBackend, deaf, frozen("w")))
+    with pytest.raises(Transient):
+        store.cold("vw")
+
+
+@pytest.mark.parametrize("kind", [MirrorBackend, StripeBackend])
+def test_what_is_cold_at_one_part_and_missing_at_another_is_said_to_be_cold(kind):
+    with pytest.raises(ColdObject):
+        read(combined(kind, frozen("v"), MemoryBackend()), "v")
+    with pytest.raises(ColdObject):
+        read(combined(kind, MemoryBackend(), frozen("v")), "v")
 
 
 # -- stripes ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from tarragon.api import Capability
 from tarragon_multi.mirror import MirrorBackend
 from tarragon_multi.part import Part
 from tarragon_multi.stripe import StripeBackend
-from tarragon_testkit import BackendContract, MemoryBackend, TestContext, open_url
+from tarragon_testkit import BackendContract, ColdBackend, MemoryBackend, TestContext, open_url
 
 EVERYTHING = MemoryBackend.everything
 
@@ -46,11 +46,11 @@ class _OverMemory(BackendContract):
         self.stores = [{} for _ in self.claims]
 
     def connect(self, tmp_path, context):
-        parts = [
-            Part(number, f"part {number}", (), MemoryBackend(objects, claim))
-            for number, (objects, claim) in enumerate(zip(self.stores, self.claims, strict=True))
-        ]
+        parts = [Part(number, f"part {number}", (), self.part(number)) for number in range(len(self.claims))]
         return self.kind(parts, context, may_lack=self.may_lack)
+
+    def part(self, number):
+        return MemoryBackend(self.stores[number], self.claims[number])
 
 
 class TestStripesOverAPoorAndARichStore(_OverMemory):
@@ -71,4 +71,21 @@ class TestMirrorsOverTheRichest(_OverMemory):
     kind = MirrorBackend
 
 
-del _OverFolders, _OverMemory
+class _OverColdStores(_OverMemory):
+    @pytest.fixture(autouse=True)
+    def _colds(self):
+        self.colds = [{} for _ in self.claims]
+
+    def part(self, number):
+        return ColdBackend(super().part(number), cold=self.colds[number])
+
+
+class TestStripesOverColdStores(_OverColdStores):
+    pass
+
+
+class TestMirrorsOverColdStores(_OverColdStores):
+    kind = MirrorBackend
+
+
+del _OverFolders, _OverMemory, _OverColdStores

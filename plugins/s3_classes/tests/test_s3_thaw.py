@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -182,3 +183,28 @@ def test_the_tier_is_asked_for(lines):
     bodies = {seen.body for seen in lines.proxy.of("POST", "?restore")}
     assert all(b"<Tier>Bulk</Tier>" in body and b"<Days>2</Days>" in body for body in bodies)
     assert bodies
+
+
+@pytest.mark.parametrize("mode", ["stripe", "mirror"])
+def test_it_thaws_through_multi_what_lies_in_two_buckets(archive, home, mode):
+    """Each half where it lies; of two copies one."""
+    places = [Place(archive, archive.make_bucket(f"m-{token_hex(6)}"), "host") for _ in range(2)]
+    config = home.folder / "multi.json"
+    config.write_text(json.dumps([{"url": place.url} for place in places]))
+    url = f"multi://{config}?mode={mode}"
+    with Proxy(archive.port) as proxy:
+        lines = Lines(home, programs.program_under_test(), places[0], proxy.url)
+        lines.proxy = proxy
+        for name in NAMES:
+            (lines.source / name).write_bytes(Random(name).randbytes(1_100_000))
+        lines.done("full", "--volsize", "1", "--s3-use-glacier", lines.source, url)
+        frozen = [{key.rpartition("/")[2] for key in place.stored() if "difftar" in key} for place in places]
+        answer = lines.run("restore", url, lines.out)
+        assert answer.status == 50, str(answer)
+        assert "tarragon thaw" in answer.text
+        assert asked(lines) == []
+        lines.done("thaw", "--thaw-poll", "1", url, lines.out)
+    assert files(lines.out) == files(lines.source)
+    assert sorted(asked(lines)) == sorted(frozen[0] | frozen[1])
+    assert frozen[0]
+    assert frozen[1]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _SCHEME = re.compile(r"([A-Za-z0-9_+]+)://(.*)\Z", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BRACKETS = re.compile(r"\[([^\[\]]+)\](?::(.*))?\Z", re.DOTALL)
 
 
 def is_url(word: str) -> bool:
@@ -84,8 +85,8 @@ def split_scheme(word: str, schemes: Collection[str], wrappers: Collection[str])
 def parse_url(raw: str, schemes: Collection[str] = (), wrappers: Collection[str] = ()) -> BackendURL:
     """Read a URL. ``schemes`` and ``wrappers`` are the installed names.
 
-    Raises BadURL for control characters, a host that begins with a dash, or a port that is no number; whether a
-    scheme needs a host is for its driver to say.
+    Raises BadURL for control characters, a host that begins with a dash, or a bracket that is not closed; whether a
+    scheme needs a host, and what a host may look like, is for its driver to say.
     """
     if _CONTROL.search(raw):
         raise BadURL("the URL holds a control character", hint="percent-encode it in the path")
@@ -117,8 +118,12 @@ def parse_url(raw: str, schemes: Collection[str] = (), wrappers: Collection[str]
 def _host_and_port(hostport: str) -> tuple[str, int | None]:
     """Split off ``:port``; an IPv6 host stands in brackets. What follows ``::`` (rsync modules) is left alone."""
     if hostport.startswith("["):
-        host, _, port = hostport[1:].partition("]")
-        port = port.removeprefix(":")
+        if not (found := _BRACKETS.match(hostport)):
+            raise BadURL(
+                "the URL's host begins with a bracket and is no address in brackets",
+                hint="an IPv6 address reads sftp://[fe80::1]:22/folder; in other names '[' is written %5B",
+            )
+        host, port = found[1], found[2] or ""
     elif "::" in hostport:
         return hostport, None
     else:

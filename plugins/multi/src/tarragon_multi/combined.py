@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from contextlib import suppress
 from functools import reduce
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from tarragon.api import Backend, BackendError, Capability, NotFound, ObjectInfo, TarragonError, puts_whole
+from tarragon.api import (
+    Backend,
+    BackendError,
+    Capability,
+    ColdObject,
+    NotFound,
+    ObjectInfo,
+    TarragonError,
+    puts_whole,
+)
 
 from .part import TRIED_AGAIN, Part, opened
 
@@ -105,14 +113,20 @@ class Combined(Backend):
         return self._first(name, f"look at '{name}'", lambda part: part.backend.stat(name))
 
     def _first(self, name: str, what: str, look: Callable[[Part], T]) -> T:
-        """The answer of the first part that has one. Raises NotFound when none has the object, and none may have it."""
+        """The answer of the first part that has one. Raises NotFound when none has the object, and none may have it,
+        and ColdObject when one has it that must be asked back first.
+        """
         failed: list[Failure] = []
         missing: NotFound | None = None
+        frozen: ColdObject | None = None
         for part in self._in_order(name):
             try:
                 answer = look(part)
             except NotFound as err:
                 missing = err
+            except ColdObject as err:
+                part.failures += 1
+                frozen = err
             except TarragonError as err:
                 part.failures += 1
                 failed.append((part, err))
@@ -121,8 +135,9 @@ class Combined(Backend):
                     self._log.warning("multi: cannot %s at '%s', another one can: %s", what, other.shown, why)
                 return answer
         lacking = [part for part, _ in failed]
-        self._tolerate(what, failed, can_lack=missing is not None and self._can_lack(lacking))
-        raise missing or NotFound(f"no object '{name}'")
+        is_told = frozen is not None or (missing is not None and self._can_lack(lacking))
+        self._tolerate(what, failed, can_lack=is_told)
+        raise frozen or missing or NotFound(f"no object '{name}'")
 
     def _in_order(self, name: str) -> Sequence[Part]:
         """All parts, those first that are known to have the object, and of these those that it can best be had from.
@@ -217,15 +232,46 @@ class Combined(Backend):
             self._holders[name] = [decides]
         return is_ours
 
-    def warm_up(self, names: Iterable[str]) -> frozenset[str]:
-        """Each part is asked for what it holds; cold is what no part has ready."""
-        wanted = list(names)
+    # -- cold objects -------------------------------------------------------------------------------------------------
+
+    def cold(self, names: Iterable[str]) -> frozenset[str]:
+        """What a part holds and none has ready. One that cannot answer has nothing ready."""
+        held = self._held(names)
         ready: set[str] = set()
+        failed: list[Failure] = []
         for part in self.parts:
-            held = [name for name in wanted if part in self._holders.get(name, self.parts)]
-            with suppress(TarragonError):  # one that cannot answer has nothing ready
-                ready |= set(held) - part.backend.warm_up(held)
-        return frozenset(wanted) - ready
+            mine = {name for name, parts in held.items() if part in parts} - ready
+            try:
+                ready |= mine - part.backend.cold(mine) if mine else set()
+            except TarragonError as err:
+                failed.append((part, err))
+        self._tolerate("see what is cold", failed, can_lack=self._can_lack([part for part, _ in failed]))
+        return frozenset(held.keys() - ready)
+
+    def warm_up(self, names: Iterable[str]) -> frozenset[str]:
+        """Ask for what is cold at all that hold it, once: of several copies for that of the first part that can."""
+        held = self._held(self.cold(names))
+        still: set[str] = set()
+        for at, part in enumerate(self.parts, 1):
+            mine = {name for name, parts in held.items() if part in parts}
+            try:
+                still |= part.backend.warm_up(mine) if mine else set()
+            except TarragonError as err:
+                others = set(self.parts[at:])
+                self._tolerate("ask for what is cold", [(part, err)], can_lack=all(others & set(held[n]) for n in mine))
+            else:
+                held = {name: parts for name, parts in held.items() if name not in mine}
+        return frozenset(still)
+
+    def _held(self, names: Iterable[str]) -> dict[str, Sequence[Part]]:
+        """Who holds which of these; a connection that has listed nothing yet does so now."""
+        wanted = list(names)
+        if any(name not in self._holders for name in wanted):
+            for _ in self.list():
+                continue
+        return {name: self._holders[name] for name in wanted if name in self._holders}
+
+    # -- letting go ---------------------------------------------------------------------------------------------------
 
     def reconnect(self) -> None:
         for part in self.parts:
