@@ -78,7 +78,8 @@ def test_what_could_be_taken_for_an_option_or_a_second_line_is_refused(raw):
 
 @pytest.mark.requirement("R30")
 @pytest.mark.parametrize(
-    "raw", ["sftp://[::1/x", "sftp://[::1", "sftp://u:p@[::1:22/x", "sftp://[]/x", "sftp://[::1]22/x", "sftp://[[::1]]/x"]
+    "raw",
+    ["sftp://[::1/x", "sftp://[::1", "sftp://u:p@[::1:22/x", "sftp://[]/x", "sftp://[::1]22/x", "sftp://[[::1]]/x"],
 )
 def test_a_host_that_opens_a_bracket_closes_it(raw):
     with pytest.raises(BadURL) as caught:
