@@ -95,10 +95,14 @@ def test_one_of_another_host_is_obeyed_and_named(client: Client, backend: Memory
     ],
     ids=["over", "too far ahead", "no time", "empty", "a list", "garbage"],
 )
-def test_one_that_is_over_or_none_is_taken(found: bytes, client: Client, backend: MemoryBackend) -> None:
+def test_one_that_is_over_or_none_is_taken(
+    found: bytes, client: Client, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     backend.objects[NAME] = found
     with client.writing():
         assert json.loads(backend.objects[NAME])["host"] == socket.gethostname()
+    assert backend.objects == {}
 
 
 @pytest.mark.requirement("R43")
@@ -139,6 +143,7 @@ def test_a_target_that_does_not_let_us_is_written_to_without_one(
     lets: str, tmp_path: Path, backend: MemoryBackend
 ) -> None:
     refusals = {"delete_many": [PermissionDenied("no")] * 9, "delete": [PermissionDenied("no")] * 9}
+    backend.objects[NAME] = left(expires=int(time.time()) - 1)
     if lets == "nothing":
         refusals["put_new"] = [PermissionDenied("no")] * 9
     client = Client(tmp_path, FaultyBackend(backend, refusals))

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "judge"))  # the ju
 
 import programs
 from preload import Call
-from stage import FIRST_TIME, Source, Stage, Wrong
+from stage import FIRST_TIME, Source, Stage, Wrong, code
 
 #: Calls that need room, and all that change anything.
 FILLING = ("open", "write", "sync", "rename", "link", "mkdir", "truncate")
@@ -133,6 +133,8 @@ def total(lines: list[dict[str, Any]]) -> str:
     return "\n".join(
         [
             f"states tried {len(lines)}, states from which the next run recovers by itself {figures['']}",
+            "code: "
+            + ", ".join(f"{name}: {n}" for name, n in Counter(line.get("code", "?") for line in lines).items()),
             "of: " + ", ".join(f"{case} {act} {count}" for (case, act), count in sorted(by.items())),
             "exit status of the run with the fault: " + ", ".join(f"{s}: {n}" for s, n in sorted(ended.items())),
             "figures: " + ", ".join(f"{name or 'right'} {count}" for name, count in sorted(figures.items())),
@@ -173,7 +175,13 @@ def run(action: str, options: argparse.Namespace) -> None:
             if time.monotonic() > until:
                 return
             figure, detail, status = case.state(call, act)
-            line = {"case": action, "act": act, "number": call.number, "call": f"{call.place}.{call.op} {call.path}"}
+            line = {
+                "code": code(),
+                "case": action,
+                "act": act,
+                "number": call.number,
+                "call": f"{call.place}.{call.op} {call.path}",
+            }
             results.write(json.dumps(line | {"figure": figure, "detail": detail, "status": status}) + "\n")
             results.flush()
             if figure:

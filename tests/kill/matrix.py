@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "judge"))  # the ju
 
 import programs
 from series import Plan, Series, mixed_plan, random_plan, sweep_plan
-from stage import Stage
+from stage import Stage, code
 
 #: What must stay 0.
 FIGURES = ("tree", "earlier", "stuck")
@@ -53,7 +53,7 @@ def play(plan: Plan) -> dict[str, Any]:
         _home.close()
         _home = None
         return {"key": key_of(plan), "figure": "harness", "detail": traceback.format_exc(), "kills": []}
-    return {"key": key_of(plan), "seconds": round(time.monotonic() - started, 1), **outcome}
+    return {"key": key_of(plan), "code": code(), "seconds": round(time.monotonic() - started, 1), **outcome}
 
 
 def key_of(plan: Plan) -> str:
@@ -82,6 +82,7 @@ def total(lines: list[dict[str, Any]]) -> str:
     classes = Counter(kind for kind, _ in kills)
     plans = [line["plan"] for line in lines]
     told = [
+        "code, kills: " + _counted(line.get("code", "?") for line in lines for _ in line["kills"]),
         f"series {len(lines)}, kills {len(kills)}: " + ", ".join(f"{kind} {classes[kind]}" for kind in sorted(classes)),
         "kills in a row: " + _counted(len(line["kills"]) for line in lines),
         "concurrency: " + _counted(plan["concurrency"] for plan in plans),

@@ -51,6 +51,12 @@ MODES = {
 }
 
 
+def code() -> str:
+    """Which code is under test: the commit of the checkout, and whether it has been changed since."""
+    words = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=7"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+
+
 class Ended(NamedTuple):
     """How a run ended: exit status (negative: the signal), what it said, how long it took."""
 

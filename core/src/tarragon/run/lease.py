@@ -33,11 +33,15 @@ if TYPE_CHECKING:
 
     from .context import Context
 
-#: How long a lease is obeyed, and how often it is made anew: so that clocks may differ by two hours (R43).
-LASTS, RENEWED = 6 * 3600, 3600
+#: How long a lease is obeyed, how often it is made anew, and how far clocks may differ (R43).
+LASTS, RENEWED, SKEW = 6 * 3600, 3600, 2 * 3600
 #: An expiry farther ahead than clocks that differ explain was not written by us.
-_LONGEST = LASTS + 2 * 3600
+_LONGEST = LASTS + SKEW
 _LARGEST = 4096
+#: So many takers that died while taking a lease are taken over from, one after the other.
+_MOST_CLAIMS = 4
+#: What is no lease yet may be one that is being written just now.
+_WRITTEN_WITHIN_S = 2
 #: Longest pause between two looks at a lock that another run holds.
 PAUSE_S = 30.0
 
@@ -102,16 +106,52 @@ class _Lease:
 
     def take(self) -> None:
         """Take it, also from a run that is dead or whose time is over."""
-        if self._put(new=True):
+        if self._put(self._name, new=True):
             return
-        found = self._found()
-        if found.get("token") != self._token:  # else a try of ours got through whose answer did not
-            if not found.get("gone"):  # its holder has ended: what stands there by now may be another's
-                self._must_be_over(found)
-                self._context.store.delete([self._name])
-            if not self._put(new=True):
-                raise Locked(f"another run was quicker: {_holder(self._found())} is writing to this repository")
-        self._is_ours = True
+        seen = self._seen(self._name)
+        if seen is None:  # its holder has ended: what stands there by now may be another's
+            if not self._put(self._name, new=True):
+                raise self._was_quicker()
+        elif self._is_mine(seen):  # a try of ours got through whose answer did not
+            self._is_ours = True
+        else:
+            self._must_be_over(seen)
+            self._succeed(seen)
+
+    def _succeed(self, seen: bytes) -> None:
+        """Put ours in the place of one that is over. Raises Locked unless we are the only one who does.
+
+        All who saw the same try to create one object, whose name follows from what they saw; where its creator died
+        before he was done, the one that follows from his. Who comes too late finds another lease than he saw.
+        """
+        claims = [self._claim(seen)]
+        while not self._put(claims[-1], new=True):
+            claim = self._seen(claims[-1])
+            if claim is None:
+                raise self._was_quicker()
+            if self._is_mine(claim):
+                break
+            self._must_be_over(claim)
+            if len(claims) == _MOST_CLAIMS:
+                raise BackendError("runs that died while they took the lease have left too much behind")
+            claims.append(self._claim(claim))
+        void = claims[-1:]  # an older one goes only when the lease is another: it bars those who saw that one
+        try:
+            if self._seen(self._name) != seen:
+                raise self._was_quicker()
+            self._put(self._name, new=False)
+            void = claims
+        finally:
+            with suppress(TarragonError):  # what stays is an unfinished put like any other
+                self._context.store.delete(void)
+
+    def _claim(self, seen: bytes) -> str:
+        """What is created to take the place of a lease; it is named, and cleaned up, as an unfinished put."""
+        return f"{self._name.removesuffix('lease')}tmp-{hashlib.sha256(seen).hexdigest()[:8]}"
+
+    def _was_quicker(self) -> Locked:
+        holder = _holder(_read(self._seen(self._name) or b""))
+        return Locked(f"another run was quicker: {holder} is writing to this repository")
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -129,25 +169,46 @@ class _Lease:
             with suppress(RuntimeError):  # a signal came while it was being started
                 renewing.join()
             with suppress(TarragonError):  # one that stays is over soon enough
-                if time.time() < self._until - RENEWED or self._found().get("token") == self._token:
-                    self._context.store.delete([self._name])
+                if self._may_be_over():
+                    self._make_anew()
+                self._context.store.delete([self._name])
 
     def _renew(self, ended: threading.Event) -> None:
         while not ended.wait(RENEWED):
-            with suppress(TarragonError):
-                self._put(new=False)
+            try:
+                self._make_anew()
+            except Locked as err:
+                self._context.log.warning("the lease at the target was over before this run, and is lost: %s", err)
+                return
+            except TarragonError as err:
+                self._context.log.info("the lease at the target is not made anew: %s", err)
 
-    def _put(self, *, new: bool) -> bool:
+    def _make_anew(self) -> None:
+        """Raises Locked when it was over, after a sleep of this machine say, and another run has taken it."""
+        if not self._may_be_over():
+            self._put(self._name, new=False)
+            return
+        seen = self._seen(self._name)
+        if seen is None or not self._is_mine(seen):
+            raise self._was_quicker()
+        self._succeed(seen)
+
+    def _may_be_over(self) -> bool:
+        """Whether somebody whose clock is ahead of ours may think so."""
+        return time.time() >= self._until - SKEW
+
+    def _put(self, name: str, *, new: bool) -> bool:
         temp = self._context.temp
         with temp.path() as path:
             document = self._document()
             path.write_text(json.dumps(document))
             source = FileSource(path)
             if not new:
-                self._context.store.put(self._name, source, Role.OWN)
-            elif not self._context.store.put_new(self._name, source, Role.OWN):
+                self._context.store.put(name, source, Role.OWN)
+            elif not self._context.store.put_new(name, source, Role.OWN):
                 return False
-        self._until, self._is_ours = document["expires"], True
+        if name == self._name:
+            self._until, self._is_ours = document["expires"], True
         return True
 
     def _document(self) -> dict[str, Any]:
@@ -165,20 +226,27 @@ class _Lease:
             "expires": int(time.time()) + LASTS,
         }
 
-    def _found(self) -> dict[str, Any]:
-        """The lease that stands there; empty for what is none, and one that is gone says so."""
-        try:
-            with self._context.temp.file() as file:
-                fetched = self._context.store.fetch(self._name, file)
-                found = json.loads(fetched.file.read(_LARGEST))
-        except NotFound:
-            return {"gone": True}
-        except (IntegrityError, ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
+    def _seen(self, name: str) -> bytes | None:
+        """The lease that stands there, or the beginning of what is none; None when there is nothing."""
+        for pause_s in (_WRITTEN_WITHIN_S, 0):
+            try:
+                with self._context.temp.file() as file:
+                    seen = self._context.store.fetch(name, file).file.read(_LARGEST)
+            except NotFound:
+                return None
+            except IntegrityError:
+                seen = b""
+            if _read(seen):
+                break
+            time.sleep(pause_s)
+        return seen
 
-    def _must_be_over(self, found: dict[str, Any]) -> None:
+    def _is_mine(self, seen: bytes) -> bool:
+        return _read(seen).get("token") == self._token
+
+    def _must_be_over(self, seen: bytes) -> None:
         """Raise Locked unless its holder is provably dead, or its time is over."""
+        found = _read(seen)
         expires = found.get("expires")
         left = expires - time.time() if type(expires) is int else 0
         if not 0 < left <= _LONGEST or self._is_dead(found):
@@ -212,6 +280,15 @@ class _Lease:
         finally:
             os.close(fd)
         return True
+
+
+def _read(seen: bytes) -> dict[str, Any]:
+    """What a lease says; nothing when it is none."""
+    try:
+        found = json.loads(seen)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _holder(found: dict[str, Any]) -> str:
