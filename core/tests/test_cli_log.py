@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import io
 import logging
 import re
@@ -177,3 +178,20 @@ def test_two_runs_have_nothing_in_common(capsys):
 
 def test_output_is_above_every_level():
     assert SHOW > logging.CRITICAL
+
+
+class Full(Kept):
+    """A log file on a device without room."""
+
+    def write(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_list_is_lost_where_its_records_cannot_be_written_and_a_message_is_not(capsys):
+    log = make_log(machine=[Full()])
+    log.warning("a message")
+    log.log(SHOW, "statistics", extra={"beside": True})
+    assert log.lost is None
+    log.show("an entry", 10)
+    assert log.lost.errno == errno.ENOSPC
+    assert "an entry" in capsys.readouterr().out

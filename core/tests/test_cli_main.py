@@ -261,6 +261,23 @@ def test_closed_standard_streams_are_no_error(closed):
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
+def test_every_log_file_gets_the_records(run, tmp_path):
+    logs = [tmp_path / "one", tmp_path / "two"]
+    words = [f"--log-file={log}" for log in logs]
+    assert main(["ful", *words]) == 23
+    assert [log.read_text().split("\n", 1)[0] for log in logs] == ["ERROR 23 CommandLineError"] * 2
+
+
+@pytest.mark.parametrize("page", ["--help-urls", "--version"])
+def test_a_page_that_cannot_be_shown_whole_is_an_error(page):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+    with open("/dev/full", "wb") as full:
+        ended = _tarragon([page], stdout=full, stderr=subprocess.PIPE)
+    assert ended.returncode == 30
+    assert b"could not be written whole: No space left on device\nhint: " in ended.stderr
+
+
 @pytest.mark.timeout(20)
 def test_errors_whose_causes_go_in_a_circle_end_the_run_all_the_same(run):
     first, second = CipherError("one"), ValueError("two")

@@ -64,6 +64,9 @@ def test_a_scheme_that_nobody_claims_names_the_package_to_install(place, kind):
         finder.load(kind, {"backend": "azure", "wrapper": "gio"}[kind])
     assert caught.value.hint == {"backend": "pip install tarragon-azure", "wrapper": "pip install tarragon-gio"}[kind]
     with pytest.raises(UnknownScheme) as caught:
+        finder.load("backend", "gio+file")  # the prefix is what is missing
+    assert caught.value.hint == "pip install tarragon-gio"
+    with pytest.raises(UnknownScheme) as caught:
         finder.load(kind, "nobody-knows-this")
     assert caught.value.hint == ""
 

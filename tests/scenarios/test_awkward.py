@@ -254,6 +254,24 @@ def test_a_terminal_that_cannot_be_written_to_ends_no_backup(site: Site) -> None
     assert site.is_restored()
 
 
+def test_what_cannot_be_shown_whole_is_not_called_well(site: Site) -> None:
+    env = site.home.environment()
+    assert plain(site, "full", "--no-encryption", site.source, site.url, env=env).status == 0
+    full, whole = "> /dev/full", ["--no-encryption", site.url]
+    for line, shell in (
+        (["ls", *whole], full),
+        (["ls", "--json", *whole], full),
+        (["ls", "--compat-exit", *whole], full),
+        (["ls", "--log-file=/dev/full", *whole], ""),
+        (["collection-status", *whole], full),
+        (["full", "--dry-run", "--no-encryption", site.source, "file://other"], full),
+    ):
+        answer = plain(site, *line, env=env, shell=shell)
+        assert answer.status == 30, answer
+        assert b"could not be written whole: No space left on device\nhint: " in answer.err
+        assert b"Traceback" not in answer.err
+
+
 # the configuration
 
 

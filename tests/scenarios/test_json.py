@@ -106,6 +106,14 @@ def test_the_commands_of_packages(site: Site, report: Callable[..., Any]) -> Non
     assert "tarragon-stats" in [each["name"] for each in report("plugins")["result"]["plugins"]]
 
 
+def test_the_version_stands_in_the_document(site: Site) -> None:
+    answer = site.run("--json", "--version", "--volsize", "x")  # which wins over every mistake, as without --json
+    document = json.loads(answer.out)
+    CHECK.validate(document)
+    assert (answer.status, document["command"], document["result"]) == (0, None, {})
+    assert answer.err == f"tarragon {document['version']}\n".encode()
+
+
 def test_what_needs_no_target(site: Site, report: Callable[..., Any]) -> None:
     explained = report("explain", "--exclude", f"{site.source}/folder", site.source, site.source / "folder" / "b")
     assert [each["verdict"] for each in explained["result"]["paths"]] == ["exclude"]

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 #: What the user should see unless he asked for less.
 NOTICE = 25
-#: The output itself (lists, statistics, status): shown at every verbosity.
+#: The output itself (lists, statistics, status): shown at every verbosity. One that cannot be written ends the run
+#: with an error, unless the record says ``extra={"beside": True}``: told beside what was asked for.
 SHOW = 60
 
 
@@ -31,6 +32,8 @@ class RunLog(logging.Logger):
     def __init__(self, level: int) -> None:
         super().__init__("tarragon", level)
         self._hidden: tuple[str, ...] = ()
+        #: Why output could not be written: what was asked for has not been shown whole.
+        self.lost: OSError | None = None
 
     def hide(self, *secrets: Secret | str | None) -> None:
         """From now on show ``***`` wherever one of these would stand in a record."""

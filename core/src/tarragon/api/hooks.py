@@ -198,7 +198,9 @@ class Hooks:
         """Make what reports the run in one document on standard output: ``--json`` asks for the one called ``json``.
 
         It is an object with hooks of its own, taken into use before the line is understood: ``ended`` is told also of
-        a line that could not be. A record of ``log`` may carry ``about``, the thing that its text tells of.
+        a line that could not be. A record of ``log`` may carry ``about``, the thing that its text tells of. A document
+        that cannot be written whole, while a reader waits for it, puts the ``OSError`` into ``log.lost``: the run ends
+        with an error then.
         """
 
     @hookspec

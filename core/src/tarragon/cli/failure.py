@@ -15,6 +15,7 @@ from tarragon.api.errors import (
     Interrupted,
     NoTempSpace,
     OpenFileLimit,
+    SourceError,
     TarragonError,
 )
 from tarragon.store.attempt import Stop
@@ -48,6 +49,12 @@ def answer(err: BaseException, log: RunLog, *, prog: str, compat: bool) -> int:
     _record(log, f"{text}\nhint: nobody has foreseen this; -v9 shows where it happened", UNEXPECTED, (kind,))
     _trace(err, log)
     return UNEXPECTED
+
+
+def not_shown(err: OSError) -> TarragonError:
+    """What ends a run that did what was asked, and could not show what it found."""
+    text = f"what there is to show could not be written whole: {err.strerror}"
+    return SourceError(text, hint="standard output or the log file needs room; all else was done")
 
 
 def hint_of(err: TarragonError) -> str:

@@ -48,12 +48,13 @@ def first_pass(words: Sequence[str], found: list[Found]) -> list[str]:
 def understood(found: Sequence[Found], rest: list[str]) -> First:
     """What the logging options say. A bad line still gets the log that stands in front of its mistake."""
     last = dict(found)
+    every = {name: tuple(values[0] for flag, values in found if flag == name) for name in ("--log-file", "--log-fd")}
     verbosity = [values[0] for flag, values in found if flag in ("--verbosity", "-v")]
     return First(
         version="--version" in last or "-V" in last,
         verbosity=verbosity[-1] if verbosity else "3",
-        files=last.get("--log-file", ()),
-        descriptors=last.get("--log-fd", ()),
+        files=every["--log-file"],
+        descriptors=every["--log-fd"],
         timestamp="--log-timestamp" in last,
         rest=rest,
     )

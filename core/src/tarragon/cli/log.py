@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import sys
@@ -23,6 +24,8 @@ _LETTERS = {word[0]: value for word, value in _WORDS.items()}
 
 #: A list of files must stay right when a file is called like a weak passphrase: there only longer secrets are hidden.
 OUTPUT_SECRET = 12
+#: The reader has gone away, or there never was one: no error.
+_GONE = (errno.EPIPE, errno.EBADF)
 
 
 def verbosity(text: str) -> int:
@@ -87,6 +90,12 @@ class _Handler(logging.Handler):
             text = f"{text}\n{''.join(traceback.format_exception(*record.exc_info)).rstrip()}"
         return self.log.redacted(text, shortest)
 
+    def missed(self, record: logging.LogRecord, err: Exception | None) -> None:
+        """Remember what nobody will read, if it is what the run is for and a reader waits for it."""
+        is_answer = record.levelno >= SHOW and not getattr(record, "beside", False)
+        if is_answer and isinstance(err, OSError) and err.errno not in _GONE:
+            self.log.lost = err
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """A mistake of ours in a log call must be seen in tests, and what cannot be written must not end a backup."""
         kind, err, _ = sys.exc_info()
@@ -101,7 +110,7 @@ class Terminal(_Handler):
         super().__init__(log)
         self._timestamp = timestamp
         self._aside = aside
-        self._closed: set[str] = set()
+        self._closed: dict[str, Exception] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         text = self.text(record)
@@ -112,6 +121,7 @@ class Terminal(_Handler):
             text = f"{stamp} {keyword(record):<6} {text}"
         stream = "stderr" if self._aside or 40 <= record.levelno < SHOW else "stdout"
         self.write(stream, f"{self._folded(stream, text) if record.levelno < SHOW else text}\n")
+        self.missed(record, self._closed.get(stream))
 
     def _folded(self, stream: str, text: str) -> str:
         """Messages, not output, in whole words, where a person reads them at a terminal."""
@@ -131,9 +141,9 @@ class Terminal(_Handler):
             return
         try:
             _write_text(stream, text)
-        except (OSError, ValueError):
-            self._closed.add(name)
-            _abandon(stream)
+        except (OSError, ValueError) as err:
+            self._closed[name] = err
+            abandon(stream)
 
 
 def _write_text(stream: TextIO, text: str) -> None:
@@ -152,12 +162,23 @@ def _write_text(stream: TextIO, text: str) -> None:
     binary.flush()
 
 
-def _abandon(stream: IO[str]) -> None:
+def abandon(stream: IO[str]) -> None:
     """Let the interpreter's own flush at exit find nothing to complain about."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         os.dup2(null, stream.fileno())
         os.close(null)
+
+
+def flushed(log: RunLog) -> None:
+    """What waits in standard output is written; what cannot be is lost, unless nobody reads it."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError) as err:
+        abandon(sys.stdout)
+        if isinstance(err, OSError) and err.errno not in _GONE:
+            log.lost = err
 
 
 class Machine(_Handler):
@@ -166,8 +187,14 @@ class Machine(_Handler):
     def __init__(self, log: RunLog, stream: IO[bytes]) -> None:
         super().__init__(log)
         self._stream = stream
+        self._failed: OSError | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
+        if self._failed is None:
+            self._write(record)
+        self.missed(record, self._failed)
+
+    def _write(self, record: logging.LogRecord) -> None:
         text = self.text(record)
         fields = [self.log.redacted(str(field), OUTPUT_SECRET) for field in getattr(record, "fields", ())]
         lines = [" ".join([keyword(record), str(_number(record)), *fields])]
@@ -178,8 +205,8 @@ class Machine(_Handler):
         try:
             self._stream.write(data)
             self._stream.flush()
-        except OSError:
-            self.log.removeHandler(self)
+        except OSError as err:
+            self._failed = err
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "tarragon", compat: b
     except Exception as err:  # noqa: BLE001 - the one place that turns errors into an exit status
         wrong = err
     first = understood(found, rest)._replace(json=json)
-    if first.version:
-        return _say(version_line(prog))
+    if first.version and not json:
+        return _say(version_line(prog), prog)
     return _logged(first, wrong, prog, compat, profile)
 
 
@@ -73,18 +73,30 @@ def _is_held() -> bool:
     return attempt is not None and attempt.is_held()
 
 
-def _say(text: str, into: str = "stdout") -> int:
-    from .log import Terminal, make_log  # only for those who read
+def _say(text: str, prog: str, *, aside: bool = False) -> int:
+    """Show a text, on standard error when standard output is for a report."""
+    from .log import make_log  # only for those who read
 
-    Terminal(make_log()).write(into, f"{text}\n")
-    return 0
+    log = make_log(aside=aside)
+    log.show(text)
+    return _whole(0, log, prog)
+
+
+def _whole(status: int, log: RunLog, prog: str, *, compat: bool = False) -> int:
+    """The status; an error's, when all went well but could not be shown: 0 means all that was asked for."""
+    if log.lost is None or status:
+        return status
+    from .failure import answer, not_shown
+
+    return answer(not_shown(log.lost), log, prog=prog, compat=compat)
 
 
 def _logged(first: First, wrong: Exception | None, prog: str, compat: bool, profile: Profile | None) -> int:
     """The run, with its log and its signals. ``wrong`` is what the first pass stumbled over."""
     from tarragon.plugin.hub import Hub  # with the api: --version does without
 
-    from .failure import answer, asked_for_compat, interruptible
+    from .failure import answer, asked_for_compat, interruptible, not_shown
+    from .log import flushed
 
     log, wrong_log = open_log(first)
     wrong = wrong or wrong_log
@@ -95,12 +107,16 @@ def _logged(first: First, wrong: Exception | None, prog: str, compat: bool, prof
         with interruptible() as stop:
             if first.json:
                 _report(hub, log)
-            if wrong:
+            if wrong and not first.version:
                 raise wrong
             status = _run(first, hub, log, prog, compat, profile, stop)
+            if log.lost and not status:
+                raise not_shown(log.lost)
     except (Exception, KeyboardInterrupt) as err:  # noqa: BLE001 - the one place that turns errors into a status
         error, status = err, answer(err, log, prog=prog, compat=compat)
     hub.tell("ended", exit_code=status, error=error)
+    flushed(log)
+    status = _whole(status, log, prog, compat=compat)
     for handler in list(log.handlers):
         handler.close()
     return status
@@ -115,10 +131,11 @@ def _report(hub: Hub, log: RunLog) -> None:
 
 
 def _run(first: First, hub: Hub, log: RunLog, prog: str, compat: bool, profile: Profile | None, stop: Stop) -> int:
-
     from .in_use import InUse
     from .parser import CORE, grammar_of, parse
 
+    if first.version:
+        return _say(version_line(prog), prog, aside=True)
     env = dict(os.environ)
     log.hide(*(env.get(name) for name in SECRETS))
     in_use = InUse(hub, log, CORE)
@@ -128,7 +145,7 @@ def _run(first: First, hub: Hub, log: RunLog, prog: str, compat: bool, profile: 
     if parsed.page:
         from .pages import page  # only for those who ask
 
-        return _say(page(parsed.page, parsed.rest, in_use, prog), "stderr" if first.json else "stdout")
+        return _say(page(parsed.page, parsed.rest, in_use, prog), prog, aside=first.json)
     if profile is not None:
         from .profile import READING, action_of, placed
 

@@ -49,8 +49,8 @@ def _pair(name: str, help: str, help_no: str) -> tuple[Option, Option]:
 LOGGING = (
     Option(flag="--verbosity", aliases=("-v",), metavar="level", default=3, help="amount of output, 0 to 9 or a word"),
     Option(flag="--version", aliases=("-V",), action="flag", help="print the version and exit"),
-    Option(flag="--log-fd", metavar="fd", help="write machine-readable messages to this descriptor"),
-    Option(flag="--log-file", metavar="path", help="append machine-readable messages to this file"),
+    Option(flag="--log-fd", action="append", metavar="fd", help="write machine-readable messages to this descriptor"),
+    Option(flag="--log-file", action="append", metavar="path", help="append machine-readable messages to this file"),
     Option(flag="--log-timestamp", action="flag", help="put date, time and level before each message"),
 )
 

@@ -56,6 +56,8 @@ def load(kind: str, name: str, log: Logger | None = None) -> ModuleType:
     module = load_from(group_of(kind), name, log)
     if module is None:
         package = package_for(kind, name)
+        if not package and kind == "backend":
+            package = package_for("wrapper", name.partition("+")[0])  # the prefix is what is not installed
         hint = f"pip install {package}" if package else ""
         if kind in ("backend", "wrapper"):
             raise UnknownScheme(f"nothing installed handles '{name}://'", hint=hint)

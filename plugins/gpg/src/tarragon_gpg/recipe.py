@@ -165,7 +165,7 @@ def passphrases(recipe: Recipe, context: Context, signer_is_recipient: Callable[
 def _symmetric(recipe: Recipe, context: Context) -> Secret:
     """The passphrase to seal with: typed twice on a terminal. A signing key must have the same, or none."""
     secret = context.ask_password("Encryption passphrase", env=("PASSPHRASE",))
-    if "PASSPHRASE" not in context.env and secret != context.ask_password("The same passphrase again"):
+    if "PASSPHRASE" not in context.env and secret != context.ask_password("Once more the same passphrase"):
         raise UserError("the two passphrases are not the same")
     if not secret:
         raise UserError("the passphrase is empty", hint="set PASSPHRASE, or say --no-encryption")

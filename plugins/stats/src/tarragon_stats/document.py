@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tarragon.api import Note
 
 from .tally import Tally
-from .text import SHOW
+from .text import BESIDE, SHOW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ class Document:
 
     def close(self, outcome: Outcome) -> None:
         if self._meta is not None and self._tally.is_complete(outcome):
-            self._log.log(SHOW, "%s", as_json(self._tally, self._meta), extra={"number": 1})
+            self._log.log(SHOW, "%s", as_json(self._tally, self._meta), extra=BESIDE)
 
 
 def as_json(tally: Tally, meta: Mapping[str, Any]) -> str:

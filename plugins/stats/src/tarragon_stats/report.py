@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -179,9 +180,12 @@ class Report(logging.Handler):
             stream.write(text)
             if is_last:
                 stream.flush()
-        except (OSError, ValueError):  # a reader that has gone away has read enough
+        except (OSError, ValueError) as err:
             self._is_open = False
+            if isinstance(err, OSError) and err.errno != errno.EPIPE:
+                self._log.lost = err  # type: ignore[attr-defined] # of the run's log: tarragon.api.hooks, make_report
             with contextlib.suppress(OSError, ValueError):
+                # A reader that has gone away has read enough.
                 null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
                 os.dup2(null, stream.fileno())  # the interpreter's own flush at exit finds nothing to complain about
                 os.close(null)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: The level of output that is shown at every verbosity.
 SHOW = 60
+#: A backup is no worse when these cannot be shown.
+BESIDE = {"number": 1, "beside": True}
 _TITLE = "--------------[ Backup Statistics ]--------------"
 
 
@@ -32,7 +34,7 @@ class Text:
 
     def close(self, outcome: Outcome) -> None:
         if self._tally.is_complete(outcome):
-            self._log.log(SHOW, "%s", block(self._tally), extra={"number": 1})
+            self._log.log(SHOW, "%s", block(self._tally), extra=BESIDE)
 
 
 def block(tally: Tally) -> str:
