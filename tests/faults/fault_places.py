@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from random import Random
@@ -67,10 +67,20 @@ class Place(Stage):
         """Bytes that have gone up since the place was armed."""
         raise NotImplementedError
 
+    def recorded(self) -> int:
+        """How many volumes of the set under way the journal names: each is at the target, or the journal lies."""
+        count = 0
+        for path in (self.home.folder / "state" / "tarragon").glob("*/journal.jsonl"):
+            with suppress(OSError):
+                lines = path.read_bytes().splitlines(keepends=True)
+                count += sum(len(json.loads(line).get("volumes", ())) for line in lines if line.endswith(b"\n"))
+        return count
+
     def killed(self, most: int, *words: str | Path) -> tuple[Ended, bool]:
-        """A run that is killed at a random volume; whether it lived until then."""
+        """A run that is killed some bytes after some volume was recorded; whether it lived until then."""
         env = self.arm(most)
-        at = self.random.randrange(50_000, 1_000_000)
+        volumes, more = self.random.randint(1, 3), self.random.randrange(900_000)
+        at: int | None = None
         out = self.home.folder / "out.txt"
         with out.open("wb") as sink:
             process = subprocess.Popen(
@@ -78,7 +88,9 @@ class Place(Stage):
                 cwd=self.place, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
             until = time.monotonic() + 240
-            while process.poll() is None and self.progress() < at:
+            while process.poll() is None and (at is None or self.progress() < at):
+                if at is None and self.recorded() >= volumes:
+                    at = self.progress() + more
                 time.sleep(0.01)
                 if time.monotonic() > until:
                     os.killpg(process.pid, signal.SIGKILL)
@@ -167,8 +179,8 @@ class Xorriso(Folders):
         super().__init__(home, ours, random)
         self.repo.mkdir()
         (self.repo / "image.iso").touch()
-        # A call is a run of the program, which is silent until it ends.
-        self.mode = Mode(("--no-encryption", *QUICK[:-1], "30"), {})
+        # A call is a run of the program, which is silent until it ends, and which may outlive a run that is killed.
+        self.mode = Mode(("--no-encryption", *QUICK, "--timeout", "30", "--backend-retry-delay", "1"), {})
 
     @property
     def url(self) -> str:

@@ -25,6 +25,8 @@ from stage import FIRST_TIME, Ended, Source, State, Wrong
 
 #: An exception of Python's that nobody turned into a message.
 _RAW = re.compile(r"Traceback \(most|Exception ignored|Fatal Python|^[A-Za-z]*(?:Error|Exception|Iteration): ", re.M)
+#: Why what a broken run has left is not gone on with.
+_NOT_GONE_ON = re.compile(r"a broken backup is not gone on with: (.*?)\. Its \d+ files")
 
 
 class Outcome(NamedTuple):
@@ -35,7 +37,9 @@ class Outcome(NamedTuple):
     faults: dict[str, int]
     failed: int  # steps that ended with a typed error under faults, and well without
     killed: int
-    resumed: int
+    recorded: int  # broken runs, killed or failed, that left volumes recorded at the target
+    resumed: int  # of these, that the next run went on with
+    anew: dict[str, int]  # and why it did not
     figure: str
     detail: str
 
@@ -46,7 +50,8 @@ class Outcome(NamedTuple):
 class Story:
     def __init__(self, place: Place, *, files: int, most: int) -> None:
         self.place, self.random, self._files, self._most = place, place.random, files, most
-        self.failed = self.killed = self.resumed = 0
+        self.failed = self.killed = self.recorded = self.resumed = 0
+        self.anew: Counter[str] = Counter()
 
     def play(self) -> None:
         place = self.place
@@ -61,12 +66,14 @@ class Story:
         self._must("incremental", "source", place.url)
         second, middle = place.seen(), place.now
         source.change_much()
+        source.add(16)
         place.now += 1000
         third = place.seen()
         ended, was_killed = place.killed(self._most, *self._words("incremental", "source", place.url))
         self.killed += was_killed
         self._must_be_typed(ended, was_killed)
         if was_killed or ended.status:
+            self._is_broken()
             self._must("incremental", "source", place.url)
         self._restore(third, None)
         self._restore(*self.random.choice(((first, FIRST_TIME + 500), (second, middle + 500))))
@@ -80,14 +87,24 @@ class Story:
     def _must(self, action: str, *more: str | Path) -> Ended:
         """A step with faults, and without them if it failed."""
         words = self._words(action, *more)
-        ended = self.place.faulted(self._most, *words)
+        ended = self._heard(self.place.faulted(self._most, *words))
         self._must_be_typed(ended)
         if ended.status:
             self.failed += 1
-            ended = self.place.run(*words)
+            self._is_broken()
+            ended = self._heard(self.place.run(*words))
             if ended.status:
                 raise Wrong("stuck", f"a run without faults fails\n{ended}")
+        return ended
+
+    def _is_broken(self) -> None:
+        """A run ended before its set was whole: is there anything to go on with?"""
+        self.recorded += self.place.recorded() > 0
+
+    def _heard(self, ended: Ended) -> Ended:
+        """Count whether a run goes on with what one before it left, or why not."""
         self.resumed += "going on with the" in ended.text
+        self.anew.update(_NOT_GONE_ON.findall(ended.text))
         return ended
 
     def _words(self, action: str, *more: str | Path) -> tuple[str | Path, ...]:
@@ -139,4 +156,7 @@ def play(kind: str, seed: int, ours: Program, *, files: int = 7, most: int = 4) 
                 story.play()
             except Wrong as err:
                 figure, detail = err.figure, str(err)
-    return Outcome(kind, seed, dict(Counter(place.done)), story.failed, story.killed, story.resumed, figure, detail)
+    return Outcome(
+        kind, seed, dict(Counter(place.done)), story.failed, story.killed, story.recorded, story.resumed,
+        dict(story.anew), figure, detail,
+    )  # fmt: skip

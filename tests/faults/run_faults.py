@@ -26,42 +26,59 @@ import programs
 
 HEAD = """# Faults between us and the far side
 
-What `tests/faults/run_faults.py` has counted: stories of a full backup, an increment, an increment that is killed
-(SIGKILL of the process group at a random byte of a volume) and gone on with, restores of the newest and of an older
-time, and a verify with `--compare-data`, at every step of which faults were injected by a random plan. Trees are judged
-by `tests/judge/compare_tree.py`. A step that ends with a typed error under faults is made again without any, and must
-succeed. What lies between: for `s3` (rclone's service) a proxy that knows HTTP behind one that knows TCP, for `sftp`
-(OpenSSH) one that knows TCP, for the rest system calls that fail (`tests/kill/shim.c`). The other host of the redirects
-writes down whatever it is sent: a credential or a signature there is counted as stolen.
+What `tests/faults/run_faults.py` has counted, every row with the same version of the code: stories of a full backup, an
+increment, an increment that is killed (SIGKILL of the process group) and gone on with, restores of the newest and of an
+older time, and a verify with `--compare-data`, at every step of which faults were injected by a random plan. The kill
+comes at a random byte behind the first, second or third volume that the journal names, so that the next run has
+something to go on with. Trees are judged by `tests/judge/compare_tree.py`. A step that ends with a typed error under
+faults is made again without any, and must succeed.
+
+What lies between: for `s3` (rclone's service) a proxy that knows HTTP behind one that knows TCP, for `sftp` (OpenSSH)
+one that knows TCP, for the rest system calls that fail (`tests/kill/shim.c`). The other host of the redirects writes
+down whatever it is sent: a credential or a signature there is counted as stolen. The program xorriso outlives a killed
+run, and may end its session meanwhile.
+
+"Broken" are the runs, killed or failed, that left volumes recorded at the target; "resumed" those of them that the next
+run went on with. What is not gone on with is begun anew, never guessed at: the reasons stand below.
 
 What the stories found, mended since and told again with the same seeds: a login that an overloaded server did not
 answer in time counted as refused (sftp, seed 10); the program xorriso takes an image of which it cannot read the
-beginning for a blank one, and began it anew over two sets (xorriso, seed 2).
+beginning for a blank one, and began it anew over two sets (xorriso, seed 2); a program that outlived its killed run
+held no lock on the image (xorriso).
 """
 
 
 def page(lines: list[dict[str, Any]]) -> str:
     """The whole document."""
     kinds = sorted({line["kind"] for line in lines}, key=list(fault_places.PLACES).index)
-    rows = ["| place | stories | faults | kills | resumed | steps that failed, and then did not | anything wrong |"]
-    rows.append("| --- | ---: | ---: | ---: | ---: | ---: | --- |")
+    heads = "place", "stories", "faults", "kills", "broken", "resumed", "steps that failed, and then did not"
+    rows = [f"| {' | '.join(heads)} | anything wrong |", f"| --- |{' ---: |' * (len(heads) - 1)} --- |"]
     for kind in kinds:
         mine = [line for line in lines if line["kind"] == kind]
         wrong = Counter(line["figure"] for line in mine if line["figure"])
         faults = sum(sum(line["faults"].values()) for line in mine)
-        sums = [sum(line[word] for line in mine) for word in ("killed", "resumed", "failed")]
+        sums = [sum(line[word] for line in mine) for word in ("killed", "recorded", "resumed", "failed")]
         told = ", ".join(f"{figure}: {count}" for figure, count in sorted(wrong.items())) or "nothing"
-        rows.append(f"| {kind} | {len(mine)} | {faults} | {sums[0]} | {sums[1]} | {sums[2]} | {told} |")
+        rows.append(f"| {kind} | {len(mine)} | {faults} | {' | '.join(map(str, sums))} | {told} |")
     total = sum(sum(line["faults"].values()) for line in lines)
-    parts = [HEAD, "\n".join(rows), f"In all {total} faults in {len(lines)} stories. By kind of fault:\n"]
+    parts = [HEAD, "\n".join(rows), f"In all {total} faults in {len(lines)} stories. By kind of fault:"]
+    parts.append(_listed(kinds, lines, "faults", ", "))
+    parts.append("Begun anew, though the run before had stored something, because:")
+    parts.append(_listed(kinds, lines, "anew", "; "))
+    return "\n\n".join(parts) + "\n"
+
+
+def _listed(kinds: list[str], lines: list[dict[str, Any]], what: str, between: str) -> str:
+    """A line for each place: how often each word was counted."""
+    found = []
     for kind in kinds:
-        faults = Counter[str]()
+        counts = Counter[str]()
         for line in lines:
             if line["kind"] == kind:
-                faults.update(line["faults"])
-        named = ", ".join(f"{name} {count}" for name, count in sorted(faults.items()) if count)
-        parts.append(f"- {kind}: {named or 'none'}")
-    return "\n\n".join(parts[:3]) + "\n" + "\n".join(parts[3:]) + "\n"
+                counts.update(line[what])
+        named = between.join(f"{name} {count}" for name, count in sorted(counts.items()) if count)
+        found.append(f"- {kind}: {named or 'none'}")
+    return "\n".join(found)
 
 
 def main() -> int:

@@ -287,6 +287,11 @@ class Source:
         half = len(data) // 2
         self.tree.write(big, data[:half] + self.random.randbytes(1_200_000) + data[half + 600_000 :])
 
+    def add(self, files: int) -> None:
+        """New files in bulk, about a volume of 1 MB for each four of them."""
+        self._fill(range(self._files, self._files + files))
+        self._files += files
+
     def change_little(self) -> None:
         """As between two runs of which one was killed."""
         self.tree.edit(self.random.choice((1, 2, 4)))

@@ -384,6 +384,40 @@ def test_a_program_that_is_killed_while_it_writes_leaves_the_session_before(imag
     assert (names(backend), got(backend, "new")) == (["new", "old"], b"new")
 
 
+STORES = """
+import sys
+from tarragon.api import Role
+from tarragon_testkit import BytesSource, TestContext, open_url
+backend = open_url(sys.argv[1], TestContext(env={"PATH": sys.argv[2], "XORRISO_PATH": sys.argv[3]}))
+backend.put("vol", BytesSource(b"data"), Role.VOLUME)
+"""
+
+
+@pytest.mark.requirement("R47")
+def test_nobody_writes_beside_a_program_that_has_outlived_a_killed_run(image, tmp_path):
+    left = tmp_path / "pid"
+    slow = script(tmp_path / "slow", f"echo $$ >{left}.new; mv {left}.new {left}; exec sleep 60\n")
+    words = (sys.executable, "-c", STORES, f"xorriso://{image}:/bk", os.environ["PATH"], slow)
+    with subprocess.Popen(words) as process:
+        while not left.exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    try:
+        with pytest.raises(Transient, match="another run is using"):
+            put(opened(image, XORRISO_PATH="true"))
+    finally:
+        os.kill(int(left.read_text()), signal.SIGKILL)
+    until = time.monotonic() + 10
+    while time.monotonic() < until:  # it is gone when the kernel has got round to it
+        try:
+            put(opened(image, XORRISO_PATH="true"))
+            return
+        except Transient:
+            time.sleep(0.01)
+    pytest.fail("the lock outlives its holders")
+
+
 def children(name):
     """The processes of that name that we started."""
     found = []

@@ -88,13 +88,13 @@ class Xorriso:
 
     def read(self, what: str, *words: str) -> str:
         """Load the newest session, do what ``words`` say, and give what was answered. Nothing is written."""
-        with self._locked(what, fcntl.LOCK_SH):
-            return self._called(what, ["-indev", self._address()], words)
+        with self._locked(what, fcntl.LOCK_SH) as fd:
+            return self._called(what, fd, ["-indev", self._address()], words)
 
     def write(self, what: str, *words: str) -> None:
         """Load the newest session, do what ``words`` say, and write it as a new session."""
         with self._locked(what, fcntl.LOCK_EX) as fd, self._all_or_nothing(fd):
-            self._called(what, ["-dev", self._address()], [*words, "-commit"])
+            self._called(what, fd, ["-dev", self._address()], [*words, "-commit"])
             if self.is_file:
                 os.fsync(fd)
 
@@ -121,13 +121,13 @@ class Xorriso:
         """Drives by their own names; files must be called such. Other block devices are xorriso's to refuse."""
         return f"stdio:{self.device}" if self.is_file else self.device
 
-    def _called(self, what: str, load: Sequence[str], words: Sequence[str]) -> str:
+    def _called(self, what: str, lock: int, load: Sequence[str], words: Sequence[str]) -> str:
         check = ["-assert_volid", self.volume, "FAILURE"] if self.volume else []
         command = [self.program, "-abort_on", "FAILURE", "-return_with", "FAILURE", "32", "-osirrox", "on"]
         command += ["-calm_drive", "off", "-joliet", "on", *self.words, *check, "-speed", self.speed]
         # Names are names: no wildcards in them.
         command += ["-iso_rr_pattern", "off", "-disk_pattern", "off", *load, *words, "-end"]
-        status, out, said = self._run(what, command)
+        status, out, said = self._run(what, command, lock)
         if _NO_IMAGE in said:
             raise BackendError(
                 f"{what}: '{self.device}' holds no ISO 9660 image",
@@ -137,7 +137,8 @@ class Xorriso:
             raise _error(what, status, said)
         return out
 
-    def _run(self, what: str, command: Sequence[str]) -> tuple[int, str, str]:
+    def _run(self, what: str, command: Sequence[str], lock: int) -> tuple[int, str, str]:
+        """The program has the lock too: it may outlive us, and nobody else may write beside it then."""
         try:
             process = subprocess.Popen(
                 [os.fsencode(word) for word in command],
@@ -146,6 +147,7 @@ class Xorriso:
                 stderr=subprocess.PIPE,
                 env=self.env,
                 start_new_session=True,  # Ctrl-C ends us, and we end it in order
+                pass_fds=() if lock < 0 else (lock,),
             )
         except OSError as err:
             raise BackendError(f"{what}: cannot run '{self.program}': {err.strerror}") from err
