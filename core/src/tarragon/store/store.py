@@ -185,28 +185,19 @@ class Store:
 
     def cold(self, names: Iterable[str]) -> frozenset[str]:
         """Those of ``names`` that cannot be read before they are warmed up."""
-        wanted = frozenset(names)
-        if not wanted or Capability.COLD not in self.capabilities:
-            return frozenset()
-        return (
-            self._call(
-                f"see whether {len(wanted)} objects are cold",
-                lambda backend, attempt: backend.cold(attempt.alive(wanted)),
-            )
-            & wanted
-        )
+        return self._cold("see which of %d objects are cold", names, lambda backend, wanted: backend.cold(wanted))
 
     def warm_up(self, names: Iterable[str]) -> frozenset[str]:
         """Ask that cold objects become readable; those that are still cold."""
+        return self._cold("warm up %d objects", names, lambda backend, wanted: backend.warm_up(wanted))
+
+    def _cold(
+        self, what: str, names: Iterable[str], ask: Callable[[Backend, Iterable[str]], frozenset[str]]
+    ) -> frozenset[str]:
         wanted = frozenset(names)
         if not wanted or Capability.COLD not in self.capabilities:
             return frozenset()
-        return (
-            self._call(
-                f"warm up {len(wanted)} objects", lambda backend, attempt: backend.warm_up(attempt.alive(wanted))
-            )
-            & wanted
-        )
+        return wanted & self._call(what % len(wanted), lambda backend, attempt: ask(backend, attempt.alive(wanted)))
 
     def close(self) -> None:
         """Let go of the far side; may be called twice. What fails now is only logged: all was checked before."""
