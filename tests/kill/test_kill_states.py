@@ -315,6 +315,29 @@ def test_a_deletion_that_is_killed_leaves_whole_sets_and_is_brought_to_an_end(
         stage.must_equal(stage.seen(), stage.restored(stage.real), f"the newest set after {at}")
 
 
+@pytest.mark.requirement("R13")
+@pytest.mark.requirement("R51")
+@pytest.mark.parametrize("by", ["ours", "real"])
+def test_a_set_that_became_visible_just_before_the_death_is_no_stranger_once_the_older_ones_are_removed(
+    by: str, stage: Stage
+) -> None:
+    for path in sorted(stage.source.iterdir())[1:]:
+        path.unlink()
+    assert stage.backup("full").status == 0
+    stage.now += 100
+    killed = stage.backup("full", env=stage.shim.armed(1, "before", "cache.rename"))
+    assert killed.status == -signal.SIGKILL, killed
+    assert stage.has_set(stage.now)
+    shutil.rmtree(stage.cache)  # with it, duplicity would take the set for unfinished
+    program = stage.ours if by == "ours" else stage.real
+    removed = stage.run("remove-all-but-n-full", "1", "--force", *stage.options(), stage.url, program=program)
+    assert removed.status == 0, removed
+    assert not stage.has_set(FIRST_TIME)
+    stage.now += 100
+    ended = stage.backup("full")
+    assert ended.status == 0, ended
+
+
 def whole_times(stage: Stage) -> set[int]:
     """The times of the sets whose manifests stand at the target."""
     names = os.listdir(stage.repo)

@@ -22,7 +22,7 @@ from .memory import ACCEPTED, LISTED, REMOVED, SEEN, STORED, Memory, Remembered,
 from .metadata import covers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from tarragon.store.chain import BackupSet, Collection
     from tarragon.volume.name import ObjectName, SetTime
@@ -143,10 +143,12 @@ class Watch:
         if self._memory is not None:
             return
         whole = {each.of: each for each in found if each.is_whole}
-        self._memory, self._is_other = memory.chosen(self._target.state, list(whole))
+        begun = self._begun(whole)
+        self._memory, is_other = memory.chosen(self._target.state, list(whole))
+        self._is_other = is_other and not begun
         if self.memory.is_torn:
             self.alarm(Finding(LOG, (), f"'{self.memory.name}.jsonl' is not as it was written"))
-        findings, retired = ([], []) if self._is_other else compare(self.memory.sets, whole, sizes)
+        findings, retired = ([], []) if self._is_other else compare(begun | self.memory.sets, whole, sizes)
         for finding in findings:
             self.alarm(finding)
         if len(findings) > MOST_TOLD:
@@ -160,11 +162,14 @@ class Watch:
         for of, was in self.memory.sets.items():
             if of in whole:
                 self._tell_wrong(was, whole[of])
-        self._adopt(whole.values(), sizes)
+        self._adopt(whole.values(), sizes, begun)
 
-    def _adopt(self, whole: Iterable[BackupSet], sizes: Sizes) -> None:
+    def _begun(self, whole: Mapping[SetTime, BackupSet]) -> dict[SetTime, Remembered]:
+        """The set whose commit was broken off between its manifest and the log: ours, though no line says so."""
         under_way = journal.read(self._target.state.ledger("journal"))
-        begun = {under_way[0].of} if under_way is not None else set()
+        return {of: Remembered(of, SEEN, 0) for of in whole if under_way is not None and of == under_way[0].of}
+
+    def _adopt(self, whole: Iterable[BackupSet], sizes: Sizes, begun: Container[SetTime]) -> None:
         new = [each for each in whole if each.of not in self.memory.sets and each.of not in begun]
         known_none = self.memory.is_empty
         for each in new:
