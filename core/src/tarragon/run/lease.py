@@ -38,8 +38,8 @@ LASTS, RENEWED, SKEW = 6 * 3600, 3600, 2 * 3600
 #: An expiry farther ahead than clocks that differ explain was not written by us.
 _LONGEST = LASTS + SKEW
 _LARGEST = 4096
-#: So many takers that died while taking a lease are taken over from, one after the other.
-_MOST_CLAIMS = 4
+#: So often another object than ours is found where we want to create one; takers that died each leave one.
+_MOST_LOOKS = 5
 #: What is no lease yet may be one that is being written just now.
 _WRITTEN_WITHIN_S = 2
 #: Longest pause between two looks at a lock that another run holds.
@@ -106,41 +106,37 @@ class _Lease:
 
     def take(self) -> None:
         """Take it, also from a run that is dead or whose time is over."""
-        if self._put(self._name, new=True):
-            return
-        seen = self._seen(self._name)
-        if seen is None:  # its holder has ended: what stands there by now may be another's
-            if not self._put(self._name, new=True):
-                raise self._was_quicker()
-        elif self._is_mine(seen):  # a try of ours got through whose answer did not
-            self._is_ours = True
-        else:
-            self._must_be_over(seen)
-            self._succeed(seen)
+        self._create([self._name], None)
 
-    def _succeed(self, seen: bytes) -> None:
-        """Put ours in the place of one that is over. Raises Locked unless we are the only one who does.
+    def _create(self, ways: list[str], seen: bytes | None) -> None:
+        """Create the last of ``ways``, and by it put ours in the place of one that is over, as it was ``seen``.
 
         All who saw the same try to create one object, whose name follows from what they saw; where its creator died
         before he was done, the one that follows from his. Who comes too late finds another lease than he saw.
         """
-        claims = [self._claim(seen)]
-        while not self._put(claims[-1], new=True):
-            claim = self._seen(claims[-1])
-            if claim is None:
-                raise self._was_quicker()
-            if self._is_mine(claim):
+        for _ in range(_MOST_LOOKS):
+            if self._put(ways[-1], new=True):
                 break
-            self._must_be_over(claim)
-            if len(claims) == _MOST_CLAIMS:
-                raise BackendError("runs that died while they took the lease have left too much behind")
-            claims.append(self._claim(claim))
+            found = self._seen(ways[-1])
+            if found is not None and self._is_mine(found):
+                break  # a try of ours got through whose answer did not
+            if found is not None:  # else it is gone by now: what stands there next may be another's
+                self._must_be_over(found)
+                ways.append(self._claim(found))
+                seen = found if seen is None else seen
+        else:
+            raise BackendError("too many runs died while they took the lease")
+        self._is_ours = ways[-1] == self._name
+        if not self._is_ours:
+            self._replace(ways, seen)
+
+    def _replace(self, claims: list[str], seen: bytes | None) -> None:
         void = claims[-1:]  # an older one goes only when the lease is another: it bars those who saw that one
         try:
             if self._seen(self._name) != seen:
                 raise self._was_quicker()
             self._put(self._name, new=False)
-            void = claims
+            void = [claim for claim in claims if claim != self._name]
         finally:
             with suppress(TarragonError):  # what stays is an unfinished put like any other
                 self._context.store.delete(void)
@@ -177,11 +173,8 @@ class _Lease:
         while not ended.wait(RENEWED):
             try:
                 self._make_anew()
-            except Locked as err:
-                self._context.log.warning("the lease at the target was over before this run, and is lost: %s", err)
-                return
             except TarragonError as err:
-                self._context.log.info("the lease at the target is not made anew: %s", err)
+                self._context.log.warning("the lease at the target is not made anew: %s", err)
 
     def _make_anew(self) -> None:
         """Raises Locked when it was over, after a sleep of this machine say, and another run has taken it."""
@@ -191,21 +184,17 @@ class _Lease:
         seen = self._seen(self._name)
         if seen is None or not self._is_mine(seen):
             raise self._was_quicker()
-        self._succeed(seen)
+        self._create([self._claim(seen)], seen)
 
     def _may_be_over(self) -> bool:
         """Whether somebody whose clock is ahead of ours may think so."""
         return time.time() >= self._until - SKEW
 
     def _put(self, name: str, *, new: bool) -> bool:
-        temp = self._context.temp
-        with temp.path() as path:
-            document = self._document()
+        document, store = self._document(), self._context.store
+        with self._context.temp.path() as path:
             path.write_text(json.dumps(document))
-            source = FileSource(path)
-            if not new:
-                self._context.store.put(name, source, Role.OWN)
-            elif not self._context.store.put_new(name, source, Role.OWN):
+            if not (store.put_new if new else store.put)(name, FileSource(path), Role.OWN):
                 return False
         if name == self._name:
             self._until, self._is_ours = document["expires"], True
