@@ -99,17 +99,24 @@ def test_connections_are_harmed_by_plan_and_never_more_than_asked(upstream: int)
     with TcpFaults(upstream, Random(5), rate=1, most=2) as tcp:
         failed = 0
         for _ in range(60):
-            try:
-                with socket.create_connection(("127.0.0.1", tcp.port), timeout=1) as connection:
-                    connection.sendall(b"GET / HTTP/1.0\r\n\r\n" + b"x" * 300)
-                    data = b""
-                    while piece := connection.recv(65536):
-                        data += piece
-                failed += LISTING not in data
-            except OSError:
-                failed += 1
-        assert tcp.done.total() == 2
+            failed += not _is_answered(tcp.port)
+            if tcp.done.total() == 2:
+                break
         assert failed >= 1
+        assert all(_is_answered(tcp.port, 20) for _ in range(5))
+        assert tcp.done.total() == 2
+
+
+def _is_answered(port: int, wait_s: float = 1) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=wait_s) as connection:
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n" + b"x" * 300)
+            data = b""
+            while piece := connection.recv(65536):
+                data += piece
+        return LISTING in data
+    except OSError:
+        return False
 
 
 def test_the_other_host_keeps_what_it_is_sent() -> None:
