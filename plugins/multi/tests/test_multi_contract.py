@@ -77,7 +77,7 @@ class _OverColdStores(_OverMemory):
         self.colds = [{} for _ in self.claims]
 
     def part(self, number):
-        return ColdBackend(super().part(number), cold=self.colds[number])
+        return ColdBackend(super().part(number), 1, self.colds[number])
 
 
 class TestStripesOverColdStores(_OverColdStores):
