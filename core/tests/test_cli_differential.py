@@ -9,9 +9,9 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 
 import pytest
+from tarragon.cli.main import main
 
 DUPLICITY = os.environ.get("TARRAGON_DUPLICITY", "")
 pytestmark = [
@@ -124,27 +124,37 @@ full src file://
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lines")
-    (folder / "src").mkdir()
-    (folder / "home").mkdir()
+    for name in ("src", "home", "home-of-ours"):
+        (folder / name).mkdir()
     return folder
 
 
-def _answer(program, line, sandbox):
-    log = sandbox / "log"
-    log.unlink(missing_ok=True)
-    env = {"HOME": str(sandbox / "home"), "PATH": os.environ["PATH"], "PASSPHRASE": "x"}
-    words = ["--log-file", str(log), *shlex.split(line)]
-    ended = subprocess.run(
-        [*program, *words], cwd=sandbox, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=120
-    )
-    text = log.read_text() if log.exists() else ""
-    return ended.returncode, re.findall("^ERROR.*", text, re.MULTILINE)
+@pytest.fixture
+def both(sandbox, monkeypatch, capfd):
+    """Run a line on duplicity and, meanwhile, on the function that our console script calls: statuses and records."""
+    path = os.environ["PATH"]
+
+    def run(line):
+        logs = [sandbox / "log", sandbox / "log-of-ours"]
+        for log in logs:
+            log.unlink(missing_ok=True)
+        theirs, ours = (["--log-file", str(log), *shlex.split(line)] for log in logs)
+        env = {"HOME": str(sandbox / "home"), "PATH": path, "PASSPHRASE": "x"}
+        quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        with subprocess.Popen([DUPLICITY, *theirs], cwd=sandbox, env=env, **quiet) as child:
+            monkeypatch.chdir(sandbox)
+            monkeypatch.setattr(os, "environ", {**env, "HOME": str(sandbox / "home-of-ours")})
+            statuses = [main(ours)]
+            statuses.insert(0, child.wait(timeout=120))
+        texts = [log.read_text() if log.exists() else "" for log in logs]
+        return [(status, re.findall("^ERROR.*", text, re.M)) for status, text in zip(statuses, texts, strict=True)]
+
+    return run
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_bad_line_is_answered_alike(line, sandbox):
-    theirs = _answer([DUPLICITY], line, sandbox)
-    ours = _answer([sys.executable, "-m", "tarragon"], line, sandbox)
+def test_a_bad_line_is_answered_alike(line, both):
+    theirs, ours = both(line)
     assert ours == theirs
 
 
@@ -158,10 +168,6 @@ DIFFERENCES = [
 
 
 @pytest.mark.parametrize(("line", "our_status", "their_status", "why"), DIFFERENCES)
-def test_what_we_answer_differently_on_purpose(line, our_status, their_status, why, sandbox):
-    words = shlex.split(line)
-    ours, theirs = (
-        subprocess.run([*program, *words], cwd=sandbox, capture_output=True, timeout=120).returncode
-        for program in ([sys.executable, "-m", "tarragon"], [DUPLICITY])
-    )
+def test_what_we_answer_differently_on_purpose(line, our_status, their_status, why, both):
+    (theirs, _), (ours, _) = both(line)
     assert (ours, theirs) == (our_status, their_status), why

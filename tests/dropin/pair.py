@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import programs
 
 DROP_IN = programs.Program(str(Path(sys.executable).parent / "duplicity"), True)
+Made = TypeVar("Made")
 START = 1_700_000_000
 
 
@@ -63,6 +66,7 @@ class Side:
     def __init__(self, program: programs.Program, home: programs.Household) -> None:
         self.program = program
         self.home = home
+        self.prefix: tuple[str, ...] = ()
         self.to = home.folder / "to"
 
     def worded(self, word: str) -> str:
@@ -77,7 +81,7 @@ class Side:
         log.unlink(missing_ok=True)
         log.touch()
         ended = subprocess.run(
-            [self.program.command, *(self.worded(word) for word in words), f"--log-file={log}"],
+            [*self.prefix, self.program.command, *(self.worded(word) for word in words), f"--log-file={log}"],
             env=self.home.environment() | env,
             cwd=cwd,
             stdin=subprocess.DEVNULL,
@@ -108,10 +112,15 @@ class Pair:
             side.home.close()
 
     def run(self, *words: str, clock: bool = True, **env: str) -> tuple[Observed, Observed]:
-        """Run a line on both, duplicity first."""
+        """Run a line on both, side by side; what duplicity's came to stands first."""
         self.now += 100
         given = [*words, f"--current-time={self.now}"] if clock else list(words)
-        theirs, ours = (side.run(given, self.place, env) for side in self.sides)
+        return self.both(lambda side: side.run(given, self.place, env))
+
+    def both(self, what: Callable[[Side], Made]) -> tuple[Made, Made]:
+        """Do something for both sides at once: they have nothing in common but what they read."""
+        with ThreadPoolExecutor(2) as pool:
+            theirs, ours = pool.map(what, self.sides)
         return theirs, ours
 
 

@@ -92,23 +92,12 @@ NAMES = [
 
 @pytest.mark.requirement("R59")
 @pytest.mark.parametrize("name", NAMES)
-def test_both_end_with_the_same_status(name, life):
+def test_a_line_is_answered_as_by_duplicity(name, life):
+    """The status, what programs read, and what it leaves at the target."""
     theirs, ours = life[name]
     assert ours.status == theirs.status, ours.out + ours.err
-
-
-@pytest.mark.requirement("R59")
-@pytest.mark.parametrize("name", NAMES)
-def test_both_leave_the_same_names(name, life):
-    theirs, ours = life[name]
-    assert stored(ours) == stored(theirs)
-
-
-@pytest.mark.requirement("R59")
-@pytest.mark.parametrize("name", NAMES)
-def test_programs_read_the_same_records(name, life):
-    theirs, ours = life[name]
     assert told(ours) == told(theirs)
+    assert stored(ours) == stored(theirs)
 
 
 def test_every_line_was_looked_at(life):

@@ -260,7 +260,7 @@ def test_a_line_does_in_a_sandbox_what_it_does_with_duplicity(line, pair):
     assert stored(ours) == stored(theirs)
     assert answers(ours) == answers(theirs)
     if moved.action in MAKING and ours.status == 0 and "--dry-run" not in moved.words:
-        theirs_list, ours_list = (entries(side, moved) for side in pair.sides)
+        theirs_list, ours_list = pair.both(lambda side: entries(side, moved))
         assert ours_list
         assert ours_list == theirs_list
 

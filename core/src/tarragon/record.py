@@ -68,3 +68,9 @@ def quoted_field(path: bytes) -> str:
     text = path.decode("utf-8", "surrogateescape")
     escaped = text.encode("unicode_escape").decode("ascii").replace("'", "\\x27")
     return f"'{escaped}'"
+
+
+def source_field(source: bytes, path: bytes) -> str:
+    """A path below a source as the source was typed, which is how programs are told what could not be stored."""
+    names = [name for name in (source + b"/" + path).split(b"/") if name not in (b"", b".")]
+    return quoted_field((b"/" if source[:1] == b"/" else b"") + b"/".join(names) or b".")

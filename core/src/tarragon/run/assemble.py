@@ -18,7 +18,7 @@ from tarragon.api.entry import REG
 from tarragon.api.events import CHANGED, NEW, FileSeen, Note
 from tarragon.api.events import DELETED as GONE
 from tarragon.delta import sigtar
-from tarragon.record import NOTICE, quoted_field
+from tarragon.record import NOTICE, quoted_field, source_field
 from tarragon.store.source import FileSource
 from tarragon.volume import manifest
 from tarragon.volume.cut import cut
@@ -237,7 +237,7 @@ class Assembly:
 
     def tell(self, problem: Problem) -> None:
         """Tell of something that was not stored as it is, and count it."""
-        field = quoted_field(problem.path or b".")
+        field = source_field(self._context.settings.source or b"", problem.path)
         if problem.kind in _COUNTED:
             self.problems += 1
             message = "%s cannot be read: %s" if problem.kind == "unreadable" else "%s was not stored as it is: %s"

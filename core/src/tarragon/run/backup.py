@@ -15,7 +15,7 @@ from tarragon.api.repository import Finding
 from tarragon.delta import compare
 from tarragon.delta.compare import Change, Kept, Tally
 from tarragon.folders import Folders, split
-from tarragon.record import NOTICE, quoted_field
+from tarragon.record import NOTICE, quoted_field, source_field
 from tarragon.source.walk import Unreadable, Walk, open_root
 from tarragon.volume.name import FULL, INC, SetTime
 
@@ -132,7 +132,7 @@ class _Run:
                 yield Kept(*found) if isinstance(found, Unreadable) else found
 
     def _skipped(self, path: bytes) -> None:
-        field = quoted_field(path)
+        field = source_field(self._source, path)
         self._context.log.info("skipping socket %s", field[1:-1], extra={"number": 15, "fields": (field,)})
 
     def _changes(self) -> Iterator[Change | Kept]:
@@ -284,7 +284,7 @@ class _Run:
         problems = 0
         for change in self._changes():
             if isinstance(change, Kept):
-                field = quoted_field(change.path)
+                field = source_field(self._source, change.path)
                 extra = {"number": 10, "fields": (field,)}
                 context.log.warning("%s cannot be read: %s", field, change.reason, extra=extra)
                 self._tell_sinks(Note("problem", Problem("unreadable", change.path, change.reason)._asdict()))
