@@ -92,6 +92,7 @@ def total(lines: list[dict[str, Any]]) -> str:
         "stock duplicity, or a command of ours, in between: "
         + _counted(what for line in lines for what in line.get("others", [])),
         f"runs that went on where another was killed: {sum(line['resumed'] for line in lines)}",
+        f"runs that ended with the alarm of another repository, rightly: {sum(line.get('told', 0) for line in lines)}",
         f"different states hit: {len({what for _, what in kills})}",
         f"objects left over at the target: {sum(line['leftovers'] for line in lines)}, "
         f"unfinished files: {sum(line['temporary'] for line in lines)}",

@@ -60,6 +60,7 @@ class Outcome(NamedTuple):
     temporary: int
     resumed: int
     others: tuple[str, ...] = ()
+    told: int = 0  # runs that ended with the alarm that is right there
 
     def record(self) -> dict[str, Any]:
         """As a line of the results."""
@@ -116,6 +117,8 @@ class Series:
         self.kills: list[tuple[str, str]] = []
         self.resumed = 0
         self.others: list[str] = []
+        self.told = 0
+        self._met: set[int] = set()  # sets that stood there at the end of a run of ours: its commit log has them
 
     def play(self) -> Outcome:
         """All of it; what went wrong is in the outcome."""
@@ -126,7 +129,8 @@ class Series:
             figure, detail = err.figure, str(err)
         left = self.stage.leftovers() if self.stage.repo.exists() else []
         count = self.stage.temporary() if self.stage.repo.exists() else 0
-        return Outcome(self.plan, tuple(self.kills), figure, detail, len(left), count, self.resumed, tuple(self.others))
+        kills, others = tuple(self.kills), tuple(self.others)
+        return Outcome(self.plan, kills, figure, detail, len(left), count, self.resumed, others, self.told)
 
     def _play(self) -> None:
         stage, plan = self.stage, self.plan
@@ -135,6 +139,7 @@ class Series:
         states: list[State] = []
         started = stage.now = FIRST_TIME + 10_000
         self.before = stage.newest() if plan.base else 0
+        self._met = stage.whole()
         for number, kill in enumerate(plan.kills):
             if number:
                 self._between(number - 1, states, source)
@@ -190,6 +195,17 @@ class Series:
             shutil.rmtree(self.stage.cache, ignore_errors=True)
         if what in ("state", "both"):
             shutil.rmtree(self.stage.state, ignore_errors=True)
+            self._met = set()
+
+    def _is_told(self, ended: Ended) -> bool:
+        """Whether a run ended with an alarm, and rightly: all that it remembers is gone, and what is there duplicity
+        made while no run of ours came to its end: that looks like another repository (docs/architecture.md).
+        """
+        is_told = (
+            ended.status == 102 and _STRANGER in ended.text and bool(self._met) and not self._met & self.stage.whole()
+        )
+        self.told += is_told
+        return is_told
 
     # -- the other user of the chain ----------------------------------------------------------------------------------
 
@@ -235,6 +251,13 @@ class Series:
             if "retention" in what or "prune" in what:
                 stage.stored = [each for each in stage.stored if stage.has_set(each.time)]
         self.others.append(what)
+        if program is stage.ours and ended.status == 0:
+            self._met = stage.whole()
+        if program is stage.real and _REFUSED in ended.text and stage.has_stray_signatures():
+            self.others[-1] = f"{what}, refused"
+            return
+        if program is stage.ours and self._is_told(ended):
+            return
         if ended.status != 0 and not (what == "killed" and ended.status == -signal.SIGKILL):
             raise Wrong("stuck", f"'{what}' between two runs fails\n{ended}")
 
@@ -264,8 +287,10 @@ class Series:
         # What duplicity goes on with after the source has changed may hold files that its signatures do not have: then
         # we make a full set, and tell.
         is_told = ended.status == 102 and self.plan.is_moving and self.others and _UNCOVERED in ended.text
-        if ended.status != 0 and not is_told:
+        if ended.status != 0 and not is_told and not self._is_told(ended):
             raise Wrong("stuck", f"a run that is let through fails\n{ended}")
+        if ended.status == 0:
+            self._met = self.stage.whole()
         _PACE[self.plan.mode] = ended.seconds
 
     def _count_resumed(self, ended: Ended) -> None:
@@ -293,6 +318,10 @@ class Series:
                 stage.must_equal(states[-1], found, "the set after the increment upon it", "earlier")
 
 
+#: What duplicity says when signatures of a set without a manifest stand at the target and another set is under way in
+#: its cache, and `incremental` is asked for (docs/kill-matrix.md).
+_REFUSED = "Old signatures not found and incremental specified"
+_STRANGER = "it is not the one that was at this place before"
 _UNCOVERED = "its signatures are not those of its volumes"
 _STORED: dict[str, list[Stored]] = {}
 #: How long the last run took that came to its end, by mode.

@@ -160,11 +160,16 @@ class Stage:
 
     def newest(self) -> int:
         """The time of the newest set whose manifest is at the target."""
-        times = []
-        for name in os.listdir(self.repo):
-            if found := _MANIFEST.fullmatch(name):
-                times.append(_seconds(*map(int, found.groups())))
-        return max(times)
+        return max(self.whole())
+
+    def whole(self) -> set[int]:
+        """The times of the sets whose manifests are at the target."""
+        found = map(_MANIFEST.fullmatch, os.listdir(self.repo) if self.repo.exists() else [])
+        return {_seconds(*map(int, match.groups())) for match in found if match}
+
+    def has_stray_signatures(self) -> bool:
+        """Whether signatures are at the target whose manifest is not."""
+        return any(".sigtar" in name for name in self.leftovers())
 
     def latest(self) -> int:
         """The newest time in any name at the target, of a whole set or not."""
@@ -174,8 +179,7 @@ class Stage:
 
     def has_set(self, at: int) -> bool:
         """Whether the manifest of the set of that time is at the target."""
-        found = map(_MANIFEST.fullmatch, os.listdir(self.repo))
-        return any(_seconds(*map(int, match.groups())) == at for match in found if match)
+        return at in self.whole()
 
     # -- judging ------------------------------------------------------------------------------------------------------
 
