@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -47,10 +47,10 @@ class Lone(NamedTuple):
         )
 
 
-def run(*words: str | Path, **more: object) -> subprocess.CompletedProcess[str]:
+def run(*words: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run a program; what it says is only shown when something is wrong with it."""
     given = [str(word) for word in words]
-    return subprocess.run(given, capture_output=True, text=True, check=False, **more)  # type: ignore[call-overload]
+    return subprocess.run(given, capture_output=True, text=True, check=False, **more)
 
 
 def must_run(*words: str | Path, **more: object) -> str:
@@ -88,10 +88,17 @@ def lowest_core(package: Package, into: Path, ours: Path) -> tuple[str, Path]:
         return bound, build(Path(place) / "core", into / tags[0])
 
 
+def _named(need: str) -> str:
+    """The distribution of a requirement, without its versions."""
+    found = _NAME.match(need)
+    assert found, need
+    return found[0]
+
+
 def of_the_tree(package: Package, every: dict[str, Package]) -> set[str]:
     """The packages of this tree that one needs, with all that these need."""
     found: set[str] = set()
-    wanted = [*package.needs, *(_NAME.match(need)[0] for need in package.test_needs), *ALWAYS]  # type: ignore[index]
+    wanted = [*package.needs, *map(_named, package.test_needs), *ALWAYS]
     while wanted:
         name = wanted.pop()
         if name in every and name not in found | {package.name}:
@@ -108,7 +115,7 @@ def alone(package: Package, every: dict[str, Package], wheels: dict[str, Path], 
     try:
         needed = {name: wheels[name] for name in of_the_tree(package, every)}
         core, needed["tarragon-core"] = lowest_core(package, place, wheels["tarragon-core"])
-        foreign = [need for need in package.test_needs if _NAME.match(need)[0] not in every]  # type: ignore[index]
+        foreign = [need for need in package.test_needs if _named(need) not in every]
         must_run(sys.executable, "-m", "venv", "--without-pip", place / "venv")
         python = place / "venv" / "bin" / "python"
         words = ("install", "--quiet", "-c", ROOT / "constraints.txt", wheels[package.name], *needed.values())

@@ -130,6 +130,14 @@ def pages(home: Path, bin: Path) -> Sequence[tuple[str, str, str]]:
         found.append(("A backup under way", "One line, kept up to date; it is gone when the run ends.", screen))
         terminal.until(lambda screen: "Errors 0" in screen)
     with Session(home, bin) as terminal:
+        line = "tarragon full --no-encryption --volsize 4 --limit-upload 24000 films file://films.other"
+        screen = terminal.while_running(line, "/s, 0:0")
+        about = (
+            "How much is new nobody knows before the source was looked at: without --progress no time left is made up."
+        )
+        found.append(("A backup under way, without --progress", about, screen))
+        terminal.until(lambda screen: "Errors 0" in screen)
+    with Session(home, bin) as terminal:
         line = "tarragon restore --no-encryption --limit-download 24000 file://films.backup films.again"
         screen = terminal.while_running(line, " left")
         found.append(("A restore under way", "What is left is told from the volumes.", screen))
