@@ -1,4 +1,4 @@
-"""Deja Dup itself (44.0 of Debian), on a screen that nobody sees, makes its first backup with ours.
+"""Deja Dup itself (44.0 of Debian), on a screen that nobody sees, backs up with ours and restores a file.
 
 Its window is driven by the places of its buttons, so this runs only where it is asked for: TARRAGON_DEJA_DUP=1, with
 the packages deja-dup, xvfb, xauth, xdotool and dbus. ``gio+`` has no package yet: a command in front takes it off.
@@ -32,6 +32,7 @@ with open("{calls}", "a") as file:
 sys.exit(ended.returncode)
 """
 # Forward through the folders and the place, a password twice, Forward; then it works until its window closes.
+# To restore what was lost: Forward through date and place, Restore, the password, Forward; a last page stays.
 SESSION = """
 gsettings set org.gnome.DejaDup backend local
 gsettings set org.gnome.DejaDup.Local folder {backup}
@@ -46,12 +47,20 @@ click 390 28; click 390 28
 calls 2
 xdotool type secret; sleep 1; click 120 208; xdotool type secret; sleep 1
 click 390 28
-for i in $(seq 240); do kill -0 $! 2>/dev/null || exit 0; sleep 0.5; done
-kill $!; exit 1
+for i in $(seq 240); do kill -0 $! 2>/dev/null || break; sleep 0.5; done
+kill $! && exit 1
+rm {files}/letter
+deja-dup --restore {files}/letter &
+calls 9
+click 390 28; click 390 28; click 390 28
+calls 10
+xdotool type secret; sleep 1; click 390 28
+for i in $(seq 120); do [ "$(wc -l < {calls})" -ge 12 ] && break; sleep 0.5; done
+kill $!; exit 0
 """
 
 
-def test_deja_dup_makes_its_first_backup(tmp_path: Path, real: programs.Program) -> None:
+def test_deja_dup_makes_its_first_backup_and_restores_a_file(tmp_path: Path, real: programs.Program) -> None:
     with programs.Household() as home:
         files, backup, calls = home.folder / "files", tmp_path / "backup", tmp_path / "calls"
         files.mkdir()
@@ -72,13 +81,16 @@ def test_deja_dup_makes_its_first_backup(tmp_path: Path, real: programs.Program)
         }
         session = SESSION.format(backup=backup, files=files, calls=calls)
         command = ["xvfb-run", "-a", "-s", "-screen 0 1000x800x24", "dbus-run-session", "--", "bash", "-c", session]
-        ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+        ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=400, check=False)
         made = [json.loads(line) for line in calls.read_text().splitlines()]
         assert ended.returncode == 0, (ended.stdout, ended.stderr, made)
-        dry = [next(word for word in words if not word.startswith("--log-fd")) for words, _ in made]
-        assert dry == ["--version", "collection-status", "full", "full", "collection-status", "restore"]
-        assert [status for _, status in made] == [0] * 6
-        assert "--file-to-restore" in " ".join(made[-1][0])
+        actions = [next(word for word in words if not word.startswith("--log-fd")) for words, _ in made]
+        backed_up = ["--version", "collection-status", "full", "full", "collection-status", "restore"]
+        looked = ["--version", "collection-status", "list-current-files", "collection-status", "collection-status"]
+        assert actions == [*backed_up, *looked, "restore"]
+        assert [status for _, status in made] == [0] * 12
+        assert f"--file-to-restore={str(files)[1:]}/letter" in made[-1][0]
+        assert (files / "letter").read_text() == "dear all\n"
         # What it made is a backup that the original reads.
         out = tmp_path / "out"
         words = ["restore", f"--path-to-restore={str(files)[1:]}", f"file://{backup}", out]
