@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from programs import CHECKOUT
 from sites import Site
+from tarragon.cli.words import ACTIONS
+from tarragon.plugin import finder
 
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -26,6 +28,9 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+SEEN: set[str] = set()
+
+
 @pytest.fixture
 def report(site: Site) -> Callable[..., dict[str, Any]]:
     """Run an action with ``--json``; its document, checked."""
@@ -36,6 +41,7 @@ def report(site: Site) -> Callable[..., dict[str, Any]]:
         assert answer.status == status, answer
         document = json.loads(answer.out.decode("utf-8"), object_pairs_hook=unique)
         CHECK.validate(document)
+        SEEN.add(document["command"])
         assert document["exit_code"] == answer.status
         assert answer.out.endswith(b"}\n")
         return document
@@ -104,6 +110,10 @@ def test_the_commands_of_packages(site: Site, report: Callable[..., Any]) -> Non
     assert report("prune", "--pin", key, site.url)["result"]["pinned"] == [key]
     assert report("accept-loss", site.url)["result"]["accepted"] == []
     assert "tarragon-stats" in [each["name"] for each in report("plugins")["result"]["plugins"]]
+    if "thaw" in finder.names("command"):
+        assert report("thaw", site.url, site.out)["result"]["restored"] == 5
+    (site.place / "box").mkdir()
+    assert report("check-backend", f"file://{site.place}/box")["result"]["broken"] == []
 
 
 def test_the_version_stands_in_the_document(site: Site) -> None:
@@ -252,3 +262,13 @@ def test_a_reader_that_goes_away_is_no_error(site: Site) -> None:
     assert (ended.returncode, ended.stdout.count(b"\n")) == (0, 1), ended.stderr
     assert b"Traceback" not in ended.stderr
     assert b"Error" not in ended.stderr
+
+
+def test_no_action_is_left_out(request: pytest.FixtureRequest) -> None:
+    """What the tests above have run, all of it validated, is every action word that is installed."""
+    here = {name for name in globals() if name.startswith("test_")}
+    if here - {getattr(item, "originalname", "") for item in request.session.items}:
+        pytest.skip("only some of the tests of this file are run")
+    assert {*ACTIONS, *finder.names("command"), "plugins"} - SEEN == set()
+    told = {word for rule in SCHEMA["allOf"] for word in rule["if"]["properties"]["command"]["enum"]}
+    assert SEEN - {None} <= told, "of each action the schema says what its result holds"
