@@ -43,6 +43,7 @@ class Profile:
 
     def __init__(self, home: programs.Household, mode: str) -> None:
         self.home = home
+        self.mode = mode
         self.source = home.folder / "src"
         self.target = home.folder / "to"
         (self.source / "etc").mkdir(parents=True)
@@ -107,10 +108,10 @@ def test_duply_goes_through_the_life_of_a_backup(profile):
     assert (restored / "etc" / "passwd").read_text() == "root\nnobody\n"
     assert not (restored / "cache").exists()
 
-    profile.run("full")
-    said = profile.run("purge", "--force")
-    assert "Finished state OK" in said
-    profile.run("purgeFull", "--force")
+    if profile.mode == "symmetric":
+        return  # what follows asks nothing of a passphrase that it does not ask of a key
+    said = profile.run("full_purge_purgeFull", "--force")
+    assert said.count("Finished state OK") == 3
     assert len(list(profile.target.glob("duplicity-full.*.manifest.gpg"))) == 1
     (profile.target / "duplicity-full.20200101T000000Z.vol1.difftar.gpg").write_bytes(b"left over")
     said = profile.run("cleanup")

@@ -30,6 +30,11 @@ CANARIES = {
 IN_URL = "canary-url-46"
 
 
+def _children(pid: int, thread: str) -> list[str]:
+    """What a thread has started: the kernel tells, so that not every process has to be looked at again and again."""
+    return Path("/proc", str(pid), "task", thread, "children").read_text().split()
+
+
 class Sampler(threading.Thread):
     """Looks at the descendants of a process until it is told to stop."""
 
@@ -49,16 +54,13 @@ class Sampler(threading.Thread):
             time.sleep(0.003)
 
     def _descendants(self) -> list[int]:
-        parents = {}
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                try:
-                    parents[int(name)] = int(Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[1])
-                except (OSError, IndexError, ValueError):
-                    continue
         found = [self.root]
         for pid in found:
-            found += [child for child, parent in parents.items() if parent == pid]
+            try:
+                threads = os.listdir(f"/proc/{pid}/task")
+                found += [int(child) for thread in threads for child in _children(pid, thread)]
+            except OSError:
+                continue  # it is gone
         return found[1:]
 
     def _look(self, pid: int) -> None:

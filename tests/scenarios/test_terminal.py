@@ -53,7 +53,7 @@ def test_without_a_terminal_there_is_no_line(place: Path, ours: Program, home: H
 
 
 @pytest.mark.parametrize(
-    "page", ["--help", "--help-urls", "backup --help", "restore --help", "check --help", "prune -h"]
+    "page", ["--help", "--help-urls", "backup --help", "restore --help", "check-backend --help", "prune -h"]
 )
 def test_help_fits(place: Path, ours: Program, home: Household, page: str) -> None:
     answer = home.run(ours, *page.split())
@@ -61,6 +61,7 @@ def test_help_fits(place: Path, ours: Program, home: Household, page: str) -> No
     lines = answer.out.decode().splitlines()
     assert len(lines) > 10
     assert [line for line in lines if len(line) > terminal.COLUMNS] == []
+    assert b"not described" not in answer.out
 
 
 def test_the_page_holds_what_it_says() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tarragon.api import Option, hookimpl
+from tarragon.api import Action, Option, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,6 +40,17 @@ OPTIONS = (
 @hookimpl
 def options() -> Iterable[Option]:
     return OPTIONS
+
+
+@hookimpl
+def actions() -> Iterable[Action]:
+    return (
+        Action(
+            "check-backend",
+            "[--small] [--settle seconds] <target URL>",
+            "ask a store of yours for every promise that a backup counts on; what that stores is deleted again",
+        ),
+    )
 
 
 @hookimpl
