@@ -70,7 +70,6 @@ class Case:
         stage.now = FIRST_TIME + 100
         self._must(self.backup(env=stage.shim.armed(ops="all")))
         self.calls = stage.shim.calls()
-        self._right: set[frozenset[tuple[str, str]]] = set()
 
     def backup(self, *words: str, **how: Any) -> Any:
         action = "full" if self.stage.now == FIRST_TIME else self.action
@@ -103,20 +102,13 @@ class Case:
             again = self.backup(wait_s=60)
             if again.status != 0:
                 return "stuck", f"{ended}\nand then\n{again}", ended.status
+            stage.must_equal(self.want, stage.restored(stage.real), f"after {ended}")
             found = _objects(stage.repo)
-            self._must_be_right(found, f"after {ended}")
             if any(found.get(name) != digest for name, digest in self.before.items()):
                 return "earlier", f"objects of the earlier set have changed\n{again}", ended.status
         except Wrong as err:
             return err.figure, str(err), -1
         return "", f"{len(stage.leftovers())} left over, {stage.temporary()} unfinished", ended.status
-
-    def _must_be_right(self, found: dict[str, str], what: str) -> None:
-        read = {name: digest for name, digest in found.items() if not name.startswith("tarragon.")}
-        image = frozenset((name, digest) for name, digest in read.items() if "jsonstat" not in name)
-        if image not in self._right:
-            self.stage.must_equal(self.want, self.stage.restored(self.stage.real), what)
-            self._right.add(image)
 
 
 def _objects(repo: Path) -> dict[str, str]:
