@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import re
 import zlib
 from dataclasses import replace
 
@@ -194,6 +195,14 @@ def found_by(driver):
 @pytest.mark.parametrize("driver", FAULTS, ids=lambda driver: driver.__name__)
 def test_a_faulty_driver_breaks_the_promise_that_names_its_fault(driver):
     assert FAULTS[driver] in found_by(driver)
+
+
+def test_what_differs_in_many_bytes_is_told_in_a_line(monkeypatch):
+    monkeypatch.setenv("CI", "true")  # pytest would show both sides whole, after minutes
+    check = next(check for check in BACKEND.checks if check.name == "eight_mebibytes_come_back")
+    with pytest.raises(AssertionError) as raised:
+        check.run(Harness(lambda objects={}: TextMode(objects)))
+    assert re.fullmatch(r"\d+ bytes instead of 8388608; byte \d+ is the first that differs", str(raised.value))
 
 
 class Deflate(Compressor):

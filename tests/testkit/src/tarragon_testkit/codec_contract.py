@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tarragon.api import Cipher, CipherError, Compressor, IntegrityError, Malformed, Role
 
-from .harness import Contract, raises
+from .harness import Contract, raises, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ def _is_suffix(suffix: str) -> bool:
 @check()
 def what_is_packed_comes_back(h: CompressorHarness) -> None:
     for data in SAMPLES:
-        assert h.unpacked(h.packed(data)) == data
+        same(h.unpacked(h.packed(data)), data)
 
 
 @check()
@@ -61,7 +61,7 @@ def many_small_writes_come_back(h: CompressorHarness) -> None:
     into = io.BytesIO()
     with closing(h.compressor.packing(into)) as stream:
         assert [stream.write(TEXT[at : at + 100]) for at in range(0, 5000, 100)] == [100] * 50
-    assert h.unpacked(into.getvalue()) == TEXT[:5000]
+    same(h.unpacked(into.getvalue()), TEXT[:5000])
 
 
 @check()
@@ -69,7 +69,7 @@ def memory_views_can_be_written(h: CompressorHarness) -> None:
     into = io.BytesIO()
     with closing(h.compressor.packing(into)) as stream:
         stream.write(memoryview(bytearray(TEXT)))
-    assert h.unpacked(into.getvalue()) == TEXT
+    same(h.unpacked(into.getvalue()), TEXT)
 
 
 @check()
@@ -81,7 +81,7 @@ def a_flush_brings_out_what_was_held_back(h: CompressorHarness) -> None:
         with closing(h.compressor.unpacking(io.BytesIO(into.getvalue()))) as so_far:
             assert so_far.read(len(TEXT)) == TEXT
         stream.write(NOISE)
-    assert h.unpacked(into.getvalue()) == TEXT + NOISE
+    same(h.unpacked(into.getvalue()), TEXT + NOISE)
 
 
 @check()
@@ -103,7 +103,7 @@ def reading_piece_by_piece_gives_the_same(h: CompressorHarness) -> None:
         while piece := stream.read(777):
             pieces.append(piece)
         assert stream.read(1) == b""
-    assert b"".join(pieces) == TEXT
+    same(b"".join(pieces), TEXT)
     assert max(map(len, pieces)) <= 777
 
 
@@ -123,7 +123,7 @@ def expanding_needs_bounded_memory(h: CompressorHarness) -> None:
 
     def begin() -> None:
         with closing(h.compressor.unpacking(packed)) as stream:
-            assert stream.read(1000) == bytes(1000)
+            same(stream.read(1000), bytes(1000))
 
     assert _peak(begin) < _ROOM
 
@@ -158,7 +158,7 @@ def a_flipped_bit_never_gives_other_bytes(h: CompressorHarness) -> None:
     for bit in range(len(packed) * 8) if h.is_framed else ():
         packed[bit // 8] ^= 1 << bit % 8
         try:
-            assert h.unpacked(bytes(packed)) == data
+            same(h.unpacked(bytes(packed)), data)
         except Malformed:
             pass
         packed[bit // 8] ^= 1 << bit % 8
@@ -172,7 +172,7 @@ def suffix_and_ratio_can_be_used(h: CompressorHarness) -> None:
 
 @check()
 def it_travels_to_workers(h: CompressorHarness) -> None:
-    assert CompressorHarness(pickle.loads(pickle.dumps(h.compressor))).unpacked(h.packed(TEXT)) == TEXT
+    same(CompressorHarness(pickle.loads(pickle.dumps(h.compressor))).unpacked(h.packed(TEXT)), TEXT)
 
 
 class CipherHarness:
@@ -210,7 +210,7 @@ check = CIPHER.check
 @check()
 def what_is_sealed_can_be_opened(h: CipherHarness) -> None:
     for data in (b"", b"x", TEXT, NOISE):
-        assert h.opened(h.sealed(data)) == data
+        same(h.opened(h.sealed(data)), data)
 
 
 @check()
@@ -276,4 +276,4 @@ def its_suffix_and_ratio_can_be_used(h: CipherHarness) -> None:
 
 @check()
 def a_copy_of_it_opens_what_it_sealed(h: CipherHarness) -> None:
-    assert CipherHarness(pickle.loads(pickle.dumps(h.cipher))).opened(h.sealed(TEXT)) == TEXT
+    same(CipherHarness(pickle.loads(pickle.dumps(h.cipher))).opened(h.sealed(TEXT)), TEXT)

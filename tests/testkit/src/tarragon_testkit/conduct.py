@@ -16,7 +16,7 @@ from urllib.parse import quote
 from tarragon.api import Backend, Capability, ColdObject, NotFound, Role
 
 from .fakes import BytesSource
-from .harness import BrokenSource, Contract, Harness, NotAsked, WatchedSource, raises
+from .harness import BrokenSource, Contract, Harness, NotAsked, WatchedSource, raises, same
 from .quiet import naps, output, records
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def two_names_of_which_one_begins_with_the_other_are_two_objects(h: Harness) -> 
 def a_stream_read_without_a_size_gives_all(h: Harness) -> None:
     data = random.Random(4).randbytes(300_000)
     with closing(h.backend.read(h.put(data, role=Role.MANIFEST))) as stream:
-        assert stream.read() == data
+        same(stream.read(), data)
 
 
 @check()

@@ -232,6 +232,17 @@ class _HalfReader(io.RawIOBase):
         return size
 
 
+def same(found: bytes, wanted: bytes) -> None:
+    """Raise AssertionError, with where they part, unless the bytes are equal.
+
+    For bytes of any length: an assert would show both whole, and with CI set pytest spends minutes on their difference.
+    """
+    if found != wanted:
+        part = next((at for at, pair in enumerate(zip(found, wanted, strict=False)) if pair[0] != pair[1]), None)
+        where = "one begins with the other" if part is None else f"byte {part} is the first that differs"
+        raise AssertionError(f"{len(found)} bytes instead of {len(wanted)}; {where}")
+
+
 def raises(
     kind: type[BaseException] | tuple[type[BaseException], ...], call: Callable[..., object], *args: object
 ) -> BaseException:
