@@ -4,8 +4,8 @@
     python tests/kill/faults.py --results FILE [--cases full,incremental] [--acts fail-EIO,...] [--minutes 9] [--step 1]
     python tests/kill/faults.py --results FILE --sum
 
-Per state: one run with the fault, which must succeed or end with a typed error; the objects of the earlier set must be
-what they were; then one run without faults must succeed by itself, and what the real duplicity restores must be the
+Per state: one run with the fault, which must succeed, and then the set be right, or end with a typed error; the objects
+of the earlier set must be what they were; then one run without faults must succeed by itself, and what the real duplicity restores must be the
 source. Where the objects that duplicity reads are, byte for byte, what it restored right before, it is not asked again.
 Each state is one line of FILE; what stands there is not done again.
 """
@@ -98,6 +98,8 @@ class Case:
             after = _objects(stage.repo)
             if any(after.get(name) != digest for name, digest in self.before.items()):
                 return "earlier", f"objects of the earlier set have changed\n{ended}", ended.status
+            if ended.status == 0:
+                stage.must_equal(self.want, stage.restored(stage.real), f"at once after {ended}")
             stage.now += 50
             again = self.backup(wait_s=60)
             if again.status != 0:

@@ -108,6 +108,9 @@ def test_calls_that_fail_end_a_run_in_order_and_the_next_one_recovers(
     shutil.rmtree(house.folder / "state", ignore_errors=True)
     case = Case(Stage(house, ours, real, "gzip"), "incremental")
     tried = [Random(act).choice(states(case, [act], 1)) for act in ACTS]
+    manifests = [call for call in case.calls if (call.place, call.op) == ("cache", "write") and "manifest" in call.path]
+    tried.append((manifests[-1], "fail-EIO"))  # the end of the manifest, which is written when all volumes are stored
     found = [(case.state(call, act), call, act) for call, act in tried]
     assert all(not figure for (figure, _, _), _, _ in found), found
     assert {ACTS[act][1] for _, act in tried} >= {errno.EIO, errno.ENOSPC}
+    assert found[-1][0][2] != 0, "a manifest that lacks its end must not be stored"

@@ -257,6 +257,7 @@ class Assembly:
         self._name_held(all_of_them=True)
         self._signatures.write(end_of_signatures(self._signatures.size))
         self._manifest.finish(self._file_count, self._changed_files())
+        self._parts.sync()  # what cannot be written must fail here: nobody is told any more when they are closed
         self.close()
 
     def _changed_files(self) -> Iterator[tuple[str, bytes]]:
