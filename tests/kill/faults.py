@@ -5,9 +5,9 @@
     python tests/kill/faults.py --results FILE --sum
 
 Per state: one run with the fault, which must succeed, and then the set be right, or end with a typed error; the objects
-of the earlier set must be what they were; then one run without faults must succeed by itself, and what the real duplicity restores must be the
-source. Where the objects that duplicity reads are, byte for byte, what it restored right before, it is not asked again.
-Each state is one line of FILE; what stands there is not done again.
+of the earlier set must be what they were; then one run without faults must succeed by itself, and what the real
+duplicity restores must be the source. Where the objects that duplicity reads are, byte for byte, what it restored
+before, it is not asked again. Each state is one line of FILE; what stands there is not done again.
 """
 
 from __future__ import annotations
