@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 import terminal
 from programs import Household, Program
+from tarragon.cli.in_use import InUse
+from tarragon.plugin.hub import Hub
 
 
 @pytest.fixture
@@ -61,7 +64,14 @@ def test_help_fits(place: Path, ours: Program, home: Household, page: str) -> No
     lines = answer.out.decode().splitlines()
     assert len(lines) > 10
     assert [line for line in lines if len(line) > terminal.COLUMNS] == []
-    assert b"not described" not in answer.out
+
+
+def test_every_action_that_a_package_brings_is_described_within_a_line() -> None:
+    in_use = InUse(Hub(), logging.getLogger("actions"))
+    in_use.ask_all()
+    for word, (action, owner) in in_use.actions().items():
+        assert owner.startswith("tarragon-"), word
+        assert len(f"  tarragon [options] {word} {action.words}") <= terminal.COLUMNS, word
 
 
 def test_the_page_holds_what_it_says() -> None:

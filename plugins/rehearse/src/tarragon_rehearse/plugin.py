@@ -38,7 +38,7 @@ OPTIONS = (
 ACTIONS = (
     Action(
         "rehearse",
-        "[--rehearse-versions n] [--rehearse-files n] <target URL>",
+        "[--rehearse-versions n] <target URL>",
         "restore files chosen at random with a clean cache, and compare them with what was backed up",
     ),
 )
