@@ -22,13 +22,13 @@ REFUSED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 def pair(tmp_path_factory: pytest.TempPathFactory, real: Program) -> Iterator[Pair]:
     place = tmp_path_factory.mktemp("unreadable")
     source = place / "src"
-    for name in ("closed/x", "file", "kept/y", "none"):
+    for name in ("closed/x", "file", "kept/y", "listed/z", "none"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(name)
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(str(source / "sock"))
-    for name in ("none", "closed"):
-        (source / name).chmod(0)
+    for name, mode in (("none", 0), ("closed", 0), ("listed", 0o400)):
+        (source / name).chmod(mode)
     with Pair(place, real) as found:
         if IS_ROOT:
             if not shutil.which("setpriv") or subprocess.run([*REFUSED, "true"], check=False).returncode:
@@ -36,7 +36,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory, real: Program) -> Iterator[Pa
             for side in found.sides:
                 side.prefix = REFUSED
         yield found
-    (source / "closed").chmod(0o700)
+    for name in ("closed", "listed"):
+        (source / name).chmod(0o700)
 
 
 def told(run: Observed) -> list[str]:
@@ -56,7 +57,9 @@ def test_what_cannot_be_read_is_left_out_and_told(typed, pair):
     assert (theirs.status, stored(theirs)) == (ours.status, stored(ours)) == (0, stored(theirs))
     assert told(ours) == told(theirs)
     assert len([head for head in told(theirs) if head.startswith("WARNING 10 ")]) == 2
-    assert errors(ours) == errors(theirs) == ["Errors 2"]
+    assert len([head for head in told(theirs) if head.startswith("WARNING 9 ")]) == 1
+    # duplicity does not count what it cannot even look at.
+    assert (errors(theirs), errors(ours)) == (["Errors 2"], ["Errors 3"])
 
 
 def test_a_folder_that_cannot_be_looked_into_for_a_mark_is_told(pair):

@@ -35,6 +35,7 @@ class Kept(NamedTuple):
 
     path: bytes
     reason: str
+    number: int = 10
 
 
 @dataclass

@@ -235,13 +235,13 @@ class Assembly:
         for sink in self._context.sinks:
             sink.record(seen)
 
-    def tell(self, problem: Problem) -> None:
-        """Tell of something that was not stored as it is, and count it."""
+    def tell(self, problem: Problem, number: int = 10) -> None:
+        """Tell of something that was not stored as it is, and count it. ``number`` is that of the warning."""
         field = source_field(self._context.settings.source or b"", problem.path)
         if problem.kind in _COUNTED:
             self.problems += 1
             message = "%s cannot be read: %s" if problem.kind == "unreadable" else "%s was not stored as it is: %s"
-            self._context.log.warning(message, field, problem.reason, extra={"number": 10, "fields": (field,)})
+            self._context.log.warning(message, field, problem.reason, extra={"number": number, "fields": (field,)})
         else:
             self._context.log.log(NOTICE, "%s was gone before it could be read", field)
         for sink in self._context.sinks:

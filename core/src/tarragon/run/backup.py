@@ -236,7 +236,7 @@ class _Run:
         """Pass jobs on, and tell of what keeps its last version."""
         for job in jobs:
             for kept in job.kept:
-                assembly.tell(Problem("unreadable", kept.path, kept.reason))
+                assembly.tell(Problem("unreadable", kept.path, kept.reason), kept.number)
             yield job._replace(kept=())
 
     def _parent(self) -> str:
@@ -285,7 +285,7 @@ class _Run:
         for change in self._changes():
             if isinstance(change, Kept):
                 field = source_field(self._source, change.path)
-                extra = {"number": 10, "fields": (field,)}
+                extra = {"number": change.number, "fields": (field,)}
                 context.log.warning("%s cannot be read: %s", field, change.reason, extra=extra)
                 self._tell_sinks(Note("problem", Problem("unreadable", change.path, change.reason)._asdict()))
                 problems += 1

@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
 
 class Unreadable(NamedTuple):
-    """Something that is there and cannot be looked at, with all that may be below it."""
+    """Something that is there and cannot be read, with all that may be below it.
+
+    ``number`` is that of the warning: 9 for what cannot even be looked at (docs/cli.md § 11).
+    """
 
     path: bytes
     reason: str
+    number: int = 10
 
 
 class _Level(NamedTuple):
@@ -147,7 +151,7 @@ class Walk:
         except FileNotFoundError:
             return None
         except OSError as err:
-            return Unreadable(path, err.strerror or str(err))
+            return Unreadable(path, err.strerror or str(err), 9)
         entry = entry_of(path, st, self._owners, target)
         if entry.kind == SOCK:
             self._skipped(path)

@@ -148,6 +148,8 @@ class NotMarked:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as err:
+            if isinstance(err, PermissionError) and os.access(folder, os.R_OK, effective_ids=True):
+                return None  # what is listed and cannot be looked at is told one by one
             extra = {"number": 10, "fields": (_quoted(folder),), "data": ()}
             self._log.warning("cannot look into '%s': %s", os.fsdecode(folder), err.strerror, extra=extra)
             return None
