@@ -23,8 +23,10 @@ import compare_tree
 from programs import Household, Program, ownership
 from stage import FIRST_TIME, Ended, Source, State, Wrong
 
-#: An exception of Python's that nobody turned into a message.
-_RAW = re.compile(r"Traceback \(most|Exception ignored|Fatal Python|^[A-Za-z]*(?:Error|Exception|Iteration): ", re.M)
+#: An exception of Python's that nobody turned into a message, or only the core's last resort did.
+_RAW = re.compile(
+    r"did not translate|Traceback \(most|Exception ignored|Fatal Python|^[A-Za-z]*(?:Error|Exception|Iteration): ", re.M
+)
 #: Why what a broken run has left is not gone on with.
 _NOT_GONE_ON = re.compile(r"a broken backup is not gone on with: (.*?)\. Its \d+ files")
 
@@ -87,11 +89,13 @@ class Story:
     def _must(self, action: str, *more: str | Path) -> Ended:
         """A step with faults, and without them if it failed."""
         words = self._words(action, *more)
+        before = self.resumed + self.anew.total(), self.place.recorded()
         ended = self._heard(self.place.faulted(self._most, *words))
         self._must_be_typed(ended)
         if ended.status:
             self.failed += 1
-            self._is_broken()
+            if before != (self.resumed + self.anew.total(), self.place.recorded()):
+                self._is_broken()  # else it failed before it looked at what the run before it had left
             ended = self._heard(self.place.run(*words))
             if ended.status:
                 raise Wrong("stuck", f"a run without faults fails\n{ended}")

@@ -39,12 +39,13 @@ down whatever it is sent: a credential or a signature there is counted as stolen
 run, and may end its session meanwhile.
 
 "Broken" are the runs, killed or failed, that left volumes recorded at the target; "resumed" those of them that the next
-run went on with. What is not gone on with is begun anew, never guessed at: the reasons stand below.
+run that came so far went on with. What no journal names is begun anew, never guessed at: how often stands below.
 
 What the stories found, mended since and told again with the same seeds: a login that an overloaded server did not
 answer in time counted as refused (sftp, seed 10); the program xorriso takes an image of which it cannot read the
 beginning for a blank one, and began it anew over two sets (xorriso, seed 2); a program that outlived its killed run
-held no lock on the image (xorriso).
+held no lock on the image, and what the system said of the image was translated by the core's last resort only (xorriso,
+seed 3).
 """
 
 

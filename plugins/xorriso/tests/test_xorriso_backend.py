@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
@@ -17,7 +18,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tarragon.api import BackendError, BadOption, BadURL, OutOfSpace, Role, Transient
+from tarragon.api import BackendError, BadOption, BadURL, OutOfSpace, PermissionDenied, Role, Transient
 from tarragon_testkit import BytesSource, TestContext, open_url
 from tarragon_xorriso.plugin import place
 
@@ -479,6 +480,29 @@ def test_after_a_session_that_fails_the_one_before_is_the_newest_again(image, tm
     with pytest.raises(BackendError):
         opened(new, XORRISO_PATH=half)._xorriso.write("try", "-map", "/etc/hostname", "/x")
     assert new.read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "kind"),
+    [("pread", errno.EIO, Transient), ("stat", errno.ESTALE, Transient), ("fsync", errno.ENOSPC, OutOfSpace),
+     ("open", errno.EIO, Transient), ("open", errno.EROFS, PermissionDenied), ("open", errno.ENXIO, BackendError)],
+)  # fmt: skip
+@pytest.mark.requirement("R33")
+def test_what_the_system_says_of_an_image_is_translated(image, monkeypatch, call, number, kind):
+    backend = opened(image, XORRISO_PATH="true")
+    real = getattr(os, call)
+
+    def fails(where, *more, **named):
+        # Of the image alone: pytest and the temporary file use these too.
+        if where == str(image) or call in ("pread", "fsync"):
+            raise OSError(number, os.strerror(number))
+        return real(where, *more, **named)
+
+    monkeypatch.setattr(os, call, fails)
+    with pytest.raises(kind) as caught:
+        put(backend)
+    assert type(caught.value) is kind
+    assert str(image) in str(caught.value)
 
 
 @pytest.mark.requirement("R64")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -36,6 +37,18 @@ _MEANINGS: tuple[tuple[str, type[BackendError]], ...] = (
     ("timeout", Transient),
     ("Cannot read", Transient),
 )
+#: And what the system says of the device; an image that is gone is no object that is not there.
+_KINDS: dict[int, type[BackendError]] = {
+    errno.ENOSPC: OutOfSpace,
+    errno.EDQUOT: OutOfSpace,
+    errno.EFBIG: OutOfSpace,
+    errno.EACCES: PermissionDenied,
+    errno.EPERM: PermissionDenied,
+    errno.EROFS: PermissionDenied,
+    errno.EIO: Transient,
+    errno.ESTALE: Transient,
+    errno.ETIMEDOUT: Transient,
+}
 _NO_IMAGE = "No ISO 9660 image at LBA"
 #: How long a program that is told to end may take to leave a disc in order.
 _ENDING_S = 10
@@ -84,16 +97,17 @@ class Xorriso:
     @property
     def is_filled(self) -> bool:
         """Whether the device is a file with something in it."""
-        return self.is_file and os.path.getsize(self.device) > 0
+        with self._translated("cannot store"):
+            return self.is_file and os.path.getsize(self.device) > 0
 
     def read(self, what: str, *words: str) -> str:
         """Load the newest session, do what ``words`` say, and give what was answered. Nothing is written."""
-        with self._locked(what, fcntl.LOCK_SH) as fd:
+        with self._translated(what), self._locked(what, fcntl.LOCK_SH) as fd:
             return self._called(what, fd, ["-indev", self._address()], words)
 
     def write(self, what: str, *words: str) -> None:
         """Load the newest session, do what ``words`` say, and write it as a new session."""
-        with self._locked(what, fcntl.LOCK_EX) as fd, self._all_or_nothing(fd):
+        with self._translated(what), self._locked(what, fcntl.LOCK_EX) as fd, self._all_or_nothing(fd):
             self._called(what, fd, ["-dev", self._address()], [*words, "-commit"])
             if self.is_file:
                 os.fsync(fd)
@@ -163,20 +177,23 @@ class Xorriso:
             raise
 
     @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as err:
+            raise _KINDS.get(err.errno or 0, BackendError)(f"{what}: '{self.device}': {err.strerror}") from err
+
+    @contextmanager
     def _locked(self, what: str, how: int) -> Iterator[int]:
         """Keep others of our kind away from an image meanwhile; a drive keeps them away itself."""
         if not self.is_file:
             yield -1
             return
-        try:
-            fd = os.open(self.device, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as err:
-            kind = PermissionDenied if isinstance(err, PermissionError) else BackendError
-            raise kind(f"{what}: cannot open '{self.device}': {err.strerror}") from err
+        fd = os.open(self.device, os.O_RDONLY | os.O_CLOEXEC)
         try:
             try:
                 fcntl.flock(fd, how | fcntl.LOCK_NB)
-            except OSError as err:
+            except BlockingIOError as err:
                 raise Transient(f"{what}: another run is using '{self.device}'") from err
             yield fd
         finally:
