@@ -505,6 +505,19 @@ def test_what_the_system_says_of_an_image_is_translated(image, monkeypatch, call
     assert str(image) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [("Cannot write desired amount of 32768 bytes. write(2) returned -1. : Input/output error", Transient),
+     ("write(2) returned -1. : Stale file handle", Transient), ("write(2) returned -1. : No space left", OutOfSpace),
+     ("what nobody knows", BackendError)],
+)  # fmt: skip
+def test_what_the_program_complains_of_is_told_by_its_meaning(image, tmp_path, said, kind):
+    fails = script(tmp_path / "fails", f"echo 'libburn : FAILURE : {said}' >&2; exit 32")
+    with pytest.raises(kind, match=re.escape(said)) as caught:
+        put(opened(image, XORRISO_PATH=fails))
+    assert type(caught.value) is kind
+
+
 @pytest.mark.requirement("R64")
 def test_the_program_of_a_call_that_was_given_up_ends(image, tmp_path):
     from logging import getLogger

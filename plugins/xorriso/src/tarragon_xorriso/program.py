@@ -36,6 +36,8 @@ _MEANINGS: tuple[tuple[str, type[BackendError]], ...] = (
     ("SCSI", Transient),
     ("timeout", Transient),
     ("Cannot read", Transient),
+    ("Input/output error", Transient),
+    ("Stale file handle", Transient),
 )
 #: And what the system says of the device; an image that is gone is no object that is not there.
 _KINDS: dict[int, type[BackendError]] = {
