@@ -143,7 +143,7 @@ class Terminal(_Handler):
             _write_text(stream, text)
         except (OSError, ValueError) as err:
             self._closed[name] = err
-            abandon(stream)
+            _abandon(stream)
 
 
 def _write_text(stream: TextIO, text: str) -> None:
@@ -162,23 +162,12 @@ def _write_text(stream: TextIO, text: str) -> None:
     binary.flush()
 
 
-def abandon(stream: IO[str]) -> None:
+def _abandon(stream: IO[str]) -> None:
     """Let the interpreter's own flush at exit find nothing to complain about."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         os.dup2(null, stream.fileno())
         os.close(null)
-
-
-def flushed(log: RunLog) -> None:
-    """What waits in standard output is written; what cannot be is lost, unless nobody reads it."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except (OSError, ValueError) as err:
-        abandon(sys.stdout)
-        if isinstance(err, OSError) and err.errno not in _GONE:
-            log.lost = err
 
 
 class Machine(_Handler):

@@ -96,7 +96,6 @@ def _logged(first: First, wrong: Exception | None, prog: str, compat: bool, prof
     from tarragon.plugin.hub import Hub  # with the api: --version does without
 
     from .failure import answer, asked_for_compat, interruptible, not_shown
-    from .log import flushed
 
     log, wrong_log = open_log(first)
     wrong = wrong or wrong_log
@@ -115,7 +114,6 @@ def _logged(first: First, wrong: Exception | None, prog: str, compat: bool, prof
     except (Exception, KeyboardInterrupt) as err:  # noqa: BLE001 - the one place that turns errors into a status
         error, status = err, answer(err, log, prog=prog, compat=compat)
     hub.tell("ended", exit_code=status, error=error)
-    flushed(log)
     status = _whole(status, log, prog, compat=compat)
     for handler in list(log.handlers):
         handler.close()
