@@ -342,6 +342,38 @@ def test_a_set_that_became_visible_just_before_the_death_is_no_stranger_once_the
     assert ended.status == 0, ended
 
 
+# -- duplicity by itself ----------------------------------------------------------------------------------------------
+
+
+def test_duplicity_alone_refuses_an_increment_beside_signatures_that_have_no_manifest(stage: Stage) -> None:
+    """No run of ours: what the mixed series meet with stock duplicity is its own (docs/kill-matrix.md)."""
+    cache, ops = stage.cache, "target.open,target.rename"
+    for number, action in enumerate(("full", "incremental")):
+        fill(stage.source, Random(number), 2, 1_650_000_000 + 10 * number)
+        assert stage.backup(action, program=stage.real).status == 0
+        stage.now += 100
+    fill(stage.source, Random(2), 3, 1_660_000_000)
+    stage.now = 1_700_010_061  # with other times it takes the right signatures
+    one = stage.backup("incremental", program=stage.real, env=stage.shim.armed(2, "before", ops))
+    stage.cache = stage.place / "cache of another host"
+    stage.now -= 1
+    signatures = stage.shim.armed(100, "", ops)
+    stage.keep("one host killed")
+    assert stage.backup("incremental", program=stage.real, env=signatures).status == 0
+    at = next(call.number for call in stage.shim.calls() if "sigtar" in call.path)
+    stage.bring_back("one host killed")
+    other = stage.backup("incremental", program=stage.real, env=stage.shim.armed(at, "after", ops))
+    assert (one.status, other.status) == (-signal.SIGKILL, -signal.SIGKILL)
+    assert stage.has_stray_signatures()
+    stage.cache, stage.now = cache, stage.now + 100
+    refused = stage.backup("incremental", program=stage.real)
+    assert refused.status == 17, refused
+    assert "Old signatures not found and incremental specified" in refused.text
+    ended = stage.backup("backup")
+    assert ended.status == 0, ended
+    must_hold(stage)
+
+
 def whole_times(stage: Stage) -> set[int]:
     """The times of the sets whose manifests stand at the target."""
     names = os.listdir(stage.repo)
