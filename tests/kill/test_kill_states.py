@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -215,6 +216,31 @@ def test_a_full_temporary_folder_ends_the_run_with_a_typed_error_and_nothing_is_
     must_hold(stage)
 
 
+@pytest.mark.requirement("R52")
+@pytest.mark.parametrize("width", ["0", "2"])
+def test_what_cannot_be_read_between_two_large_files_costs_nothing_behind_it(width: str, stage: Stage) -> None:
+    """It has a job of its own, of which nothing comes: behind an empty volume duplicity would read no other."""
+    broken = Path("/sys/class/net/lo/speed")  # to be opened, but not to be read
+    for path in stage.source.iterdir():
+        path.unlink()
+    for name in ("a", "c"):
+        (stage.source / name).write_bytes(Random(name).randbytes(3_000_000))
+    victim = stage.source / "b"
+    victim.touch()
+    if not broken.exists() or subprocess.run(["mount", "--bind", broken, victim], check=False).returncode:
+        pytest.skip("this user may not put a file that cannot be read there")
+    try:
+        ended = stage.backup("full", "--concurrency", width)
+    finally:
+        subprocess.run(["umount", "-l", victim], check=True)
+    assert ended.status == 100, ended
+    victim.unlink()
+    want = {path: facts for path, facts in stage.seen().items() if path != b"."}
+    for program in (stage.real, stage.ours):
+        found = {path: facts for path, facts in stage.restored(program).items() if path != b"."}
+        stage.must_equal(want, found, program.command)
+
+
 # -- two at once ------------------------------------------------------------------------------------------------------
 
 
@@ -284,6 +310,39 @@ def test_a_clock_that_goes_back_or_stands_still_makes_later_sets_all_the_same(st
         must_hold(stage)
     assert times == sorted(set(times))
     assert times[0] >= FIRST_TIME
+
+
+@pytest.mark.requirement("R46")
+@pytest.mark.parametrize("lost", ["", "state"])
+def test_nothing_follows_the_empty_volume_at_the_end_of_a_set_that_is_gone_on_with(lost: str, stage: Stage) -> None:
+    """Two files of several volumes changed, the second one last: the set ends with an empty volume."""
+    for path in stage.source.iterdir():
+        path.unlink()
+    big = stage.source / "big"
+    for number, action in enumerate(("full", "incremental")):
+        big.write_bytes(Random(number).randbytes(2_400_000))
+        os.utime(big, (stage.now, stage.now))
+        if action == "full":
+            assert stage.backup(action).status == 0
+            stage.now += 100
+    os.utime(stage.source, (1_600_000_000, 1_600_000_000))
+    counted = stage.shim.armed(ops="target.rename")
+    stage.keep("changed")
+    assert stage.backup("incremental", "--concurrency", "0", env=counted).status == 0
+    renames = [call.number for call in stage.shim.calls() if "sigtar" in call.path]
+    assert tarfile.open(max(stage.repo.glob("*inc*.difftar.gz"))).getmembers() == [], "an empty volume at the end"
+    stage.bring_back("changed")
+    env = stage.shim.armed(renames[0], "before", "target.rename")
+    killed = stage.backup("incremental", "--concurrency", "0", env=env)
+    assert killed.status == -signal.SIGKILL, killed
+    if lost:
+        shutil.rmtree(stage.state)
+    (stage.source / "later").write_bytes(b"behind all that is stored")
+    os.utime(stage.source, (1_600_000_000, 1_600_000_000))  # it is stored already
+    stage.now += 100
+    ended = stage.backup("incremental", "--concurrency", "0")
+    assert ended.status == 0 and "going on with the" in ended.text, ended
+    must_hold(stage)
 
 
 # -- deleting ---------------------------------------------------------------------------------------------------------

@@ -117,12 +117,15 @@ class Assembly:
             self._add_signatures(built.signatures)
         if len(built.volumes) > 1:
             self._deltas |= {seen.path for seen in built.seen if seen.change == CHANGED}
+        volumes = [volume for volume in built.volumes if volume.last is not None]
         for volume in built.volumes:
+            if volume.last is None:  # all of it was gone, say: behind an empty volume duplicity would read no other
+                self._context.temp.discard(volume.path)
+                continue
             mark = None
-            if volume is built.volumes[-1]:
-                last = volume.last[0] if volume.last is not None else self._last[0]
+            if volume is volumes[-1]:
                 problems = self.problems + sum(problem.kind in _COUNTED for problem in built.problems)
-                mark = _Mark(last, self._signatures.mark, tuple(self._ranges), problems)
+                mark = _Mark(volume.last[0], self._signatures.mark, tuple(self._ranges), problems)
             self._store(volume, mark)
         for seen in built.seen:
             self._see(seen)
@@ -188,7 +191,9 @@ class Assembly:
         return record.last_part is not None and record.last in self._deltas
 
     def _pad(self) -> None:
-        """An empty volume, where the last but one ends within a delta: now that all are named, it is the newest."""
+        """An empty volume at the end: of a set that has none, or where the last but one ends within a delta: now that
+        all are named, it is the newest.
+        """
         for volume in cut(iter(()), self._context.sealer, self._context.options.volsize << 20):
             self._store(volume, _Mark(self._last[0], self._signatures.mark, (), self.problems))
         self._record(most=0)
@@ -252,7 +257,7 @@ class Assembly:
     def finish(self) -> None:
         """Wait for all uploads, and end the two files."""
         self._record(most=0)
-        if len(self._held) > 1 and self._is_cut(self._held[-2]):
+        if not self.volumes or (len(self._held) > 1 and self._is_cut(self._held[-2])):
             self._pad()
         self._name_held(all_of_them=True)
         self._signatures.write(end_of_signatures(self._signatures.size))

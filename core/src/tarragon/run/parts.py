@@ -59,6 +59,8 @@ def points_of(archive: Archive, names: Names, partial: BackupSet) -> tuple[list[
         except Malformed as err:
             raise Unusable(f"its manifest cannot be read: {err}") from err
         blocks = list(_blocks(data, found))
+        if len(blocks) > 1 and _is_empty(blocks[-1][0], blocks[-2][0]):
+            blocks.pop()  # behind it, duplicity would read no other volume
         last = blocks[-1][0].last if blocks else b""
         ends, before, signatures = _ends(second, {record.last for record, _ in blocks}, last)
     points: list[Point] = []
@@ -125,6 +127,15 @@ def _blocks(data: bytes, found: Manifest) -> Iterator[tuple[VolumeRecord, int]]:
         if record.number != number or not data.startswith(copy.getvalue()):
             return
         yield record, copy.tell()
+
+
+def _is_empty(record: VolumeRecord, before: VolumeRecord) -> bool:
+    """Whether it is the empty volume at the end of a set (see ``Assembly``): it begins with what is whole already."""
+    return (
+        (record.first, record.first_part, record.last_part)
+        == (before.last, None, None)
+        == (record.last, before.last_part, None)
+    )
 
 
 class _Counted:

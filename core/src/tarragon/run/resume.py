@@ -141,6 +141,8 @@ def _fitting(
         head, points = found
         if dict(head.shape) != dict(shape):
             raise Unusable("it was asked for with another source, selection or options")
+        if len(points) > 1 and not points[-1].ranges and _what(points[-1]) == _what(points[-2]):
+            points = points[:-1]  # the empty volume at the end: behind it, duplicity would read no other
     upon = _parents(target, head)
     found_whole = len(points)
     points = _standing(context, target, head.of, points)
@@ -155,6 +157,10 @@ def _fitting(
     kept = tuple(volume for point in points for volume in point.volumes)
     leaf = _leaf(target, context.names.signatures(head.of), points[-1])
     return Broken(head.of, upon, points[-1], kept, head, leaf)
+
+
+def _what(point: Point) -> tuple[bytes, tuple[int, str]]:
+    return point.last, point.signatures
 
 
 def _cut_off(
