@@ -118,6 +118,7 @@ class Series:
         self.resumed = 0
         self.others: list[str] = []
         self.told = 0
+        self._is_stale = False  # a run of ours went on with a set that was begun before the source changed
         self._met: set[int] = set()  # sets that stood there at the end of a run of ours: its commit log has them
 
     def play(self) -> Outcome:
@@ -227,6 +228,8 @@ class Series:
 
     def _other(self, what: str) -> None:
         stage = self.stage
+        if what in ("backup", "killed") and self._is_stale:
+            what = "status"  # it would write signatures of what it sees for volumes that hold what was
         # duplicity's clock goes on: behind a leftover of its own that is newer it makes sets that it cannot restore.
         stage.now = max(stage.now, stage.latest()) + 60
         program = stage.ours if what.startswith("our") else stage.real
@@ -280,6 +283,7 @@ class Series:
         if ended.status == -signal.SIGKILL:
             self.kills.append((kill.kind, what))
         self._count_resumed(ended)
+        self._is_stale = self.plan.is_moving and "going on with the" in ended.text
         return ended
 
     def _must_be_right(self, ended: Ended) -> None:
