@@ -467,6 +467,14 @@ def test_an_image_that_the_program_takes_for_blank_is_not_begun_anew(image):
 
 
 @needs_xorriso
+def test_an_image_that_the_program_cannot_find_may_be_found_again(image, tmp_path):
+    put(opened(image))
+    blind = script(tmp_path / "blind", "echo 'libisofs: SORRY : No ISO 9660 image at LBA 0' >&2; exit 32")
+    with pytest.raises(Transient, match="did not find the image"):
+        names(opened(image, XORRISO_PATH=blind))
+
+
+@needs_xorriso
 def test_after_a_session_that_fails_the_one_before_is_the_newest_again(image, tmp_path):
     put(opened(image), "one")
     harm = f"printf garbage | dd of={image} conv=notrunc bs=1 seek=32768; exit 32"

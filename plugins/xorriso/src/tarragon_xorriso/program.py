@@ -52,6 +52,8 @@ _KINDS: dict[int, type[BackendError]] = {
     errno.ETIMEDOUT: Transient,
 }
 _NO_IMAGE = "No ISO 9660 image at LBA"
+#: Where an image says that it is one. The program takes a failure to read that for "none".
+_MARK, _MARK_AT = b"CD001", 0x8001
 #: How long a program that is told to end may take to leave a disc in order.
 _ENDING_S = 10
 _LOOK_S = 0.5
@@ -145,6 +147,8 @@ class Xorriso:
         command += ["-iso_rr_pattern", "off", "-disk_pattern", "off", *load, *words, "-end"]
         status, out, said = self._run(what, command, lock)
         if _NO_IMAGE in said:
+            if lock >= 0 and os.pread(lock, len(_MARK), _MARK_AT) == _MARK:
+                raise Transient(f"{what}: the program did not find the image in '{self.device}'")
             raise BackendError(
                 f"{what}: '{self.device}' holds no ISO 9660 image",
                 hint="an empty file, or a blank disc, will do for a new one",
