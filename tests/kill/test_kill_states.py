@@ -433,6 +433,25 @@ def test_duplicity_alone_refuses_an_increment_beside_signatures_that_have_no_man
     must_hold(stage)
 
 
+@pytest.mark.requirement("R13")
+def test_a_set_of_ours_that_duplicity_finished_is_remembered_before_the_next_one_is_begun(stage: Stage) -> None:
+    assert stage.backup("full").status == 0
+    stage.now += 100
+    killed = stage.backup("full", "--concurrency", "0", env=stage.shim.armed(8, "before", "target.rename"))
+    assert killed.status == -signal.SIGKILL, killed
+    begun = stage.now
+    stage.now += 100
+    assert stage.backup("full", program=stage.real).status == 0
+    assert begun in stage.whole(), "duplicity went on with ours"
+    words = ("remove-all-but-n-full", "1", "--force", *stage.options(), stage.url)
+    assert stage.run(*words).status == 0
+    stage.now += 100
+    killed = stage.backup("full", "--concurrency", "0", env=stage.shim.armed(6, "before", "target.rename"))
+    assert killed.status == -signal.SIGKILL, killed
+    again = stage.run(*words)
+    assert again.status == 0, again
+
+
 def whole_times(stage: Stage) -> set[int]:
     """The times of the sets whose manifests stand at the target."""
     names = os.listdir(stage.repo)

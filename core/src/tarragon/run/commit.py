@@ -99,6 +99,7 @@ def finish(context: Context, target: Target, each: BackupSet, leftovers: Iterabl
         conclude(context, target, was, [*surplus, *leftovers])
         return
     target.watch.adopt(each, target.sizes)
+    target.watch.memory.write(context.now)  # before the journal forgets it: a log that knows nothing of it would alarm
     surplus = [each.volumes[number].name for number in each.surplus(target.manifest(each))]
     context.store.delete([*surplus, *leftovers])
     target.state.ledger("journal").remove()
