@@ -7,12 +7,15 @@ import io
 import os
 import random
 import re
+import threading
 
 import pytest
 from tarragon import tar
 from tarragon.api.entry import REG, Entry
+from tarragon.api.errors import NoTempSpace
 from tarragon.cli.main import main
 from tarragon.delta import sigtar
+from tarragon.run.repository import Target
 from tarragon.volume import manifest
 
 MIB = 1 << 20
@@ -96,6 +99,37 @@ def place(tmp_path, monkeypatch):
 def test_both_times_come_back_and_nothing_is_complained_of(place, capfd):
     assert ((0, place.full), (0, place.inc)) == (place.restored(FULL), place.restored(INC))
     assert "cannot be restored" not in "".join(capfd.readouterr())
+
+
+@pytest.fixture
+def openers(monkeypatch):
+    """The names of the threads in which volumes are opened, and those in which there is no room for one."""
+    opened, crowded, real = [], set(), Target.open_volume
+
+    def opening(self, of, record):
+        opened.append(name := threading.current_thread().name.partition("_")[0])
+        if name in crowded:
+            raise NoTempSpace("no room")
+        return real(self, of, record)
+
+    monkeypatch.setattr(Target, "open_volume", opening)
+    return opened, crowded
+
+
+def test_the_next_volume_is_on_its_way_while_one_is_read_unless_one_thing_at_a_time_is_wanted(place, openers):
+    count = len(list(place.target.glob("*full*vol*")))
+    assert place.restored(FULL) == (0, place.full)
+    assert openers[0][1:] == ["volume ahead"] * (count - 1)
+    assert openers[0][0] != "volume ahead", "who is asked for a passphrase there could not say no by Ctrl-C"
+    openers[0].clear()
+    assert place.restored(FULL, "--concurrency", "0") == (0, place.full)
+    assert "volume ahead" not in openers[0]
+
+
+def test_where_there_is_no_room_for_two_volumes_there_is_for_one(place, openers):
+    openers[1].add("volume ahead")
+    assert place.restored(FULL) == (0, place.full)
+    assert "volume ahead" in openers[0]
 
 
 @pytest.mark.requirement("R6")

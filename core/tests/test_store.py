@@ -23,9 +23,8 @@ from tarragon.api import (
     ValidationFailed,
     WrongSize,
 )
-from tarragon.store.source import FileSource, OpenFileSource
+from tarragon.store.source import FileSource
 from tarragon.store.store import Store
-from tarragon.temp import TempFolder
 from tarragon_testkit import BytesSource, FaultyBackend, MemoryBackend
 
 LOG = logging.getLogger("tarragon.test")
@@ -395,17 +394,6 @@ def test_a_file_that_is_gone_is_a_source_error_and_not_tried_again(tmp_path):
     with pytest.raises(SourceError):
         store_over(backend).put("vol", FileSource(tmp_path / "none"), Role.VOLUME)
     assert backend.count("put") == 1
-
-
-def test_an_unnamed_file_is_a_source_several_can_read_at_once(tmp_path):
-    with TempFolder(tmp_path) as temp, temp.file() as file:
-        file.write(DATA)
-        source = OpenFileSource(file, temp)
-        with source.open() as one, source.open() as two:
-            assert one.read(100) + two.read(50) == DATA[:100] + DATA[:50]
-        with source.as_file() as path:
-            assert path.read_bytes() == DATA
-        assert (source.size, source.sha1, file.tell()) == (len(DATA), SHA1, len(DATA))
 
 
 # -- cold objects

@@ -51,14 +51,6 @@ def to_stamp(seconds: int) -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
 
 
-def from_stamp(text: str) -> int:
-    """The second that ``20231114T221320Z`` means. Raises ValueError."""
-    found = _from_stamp(text)
-    if found is None:
-        raise ValueError(f"'{text}' is not a time stamp")
-    return found
-
-
 def pretty(seconds: float) -> str:
     """``Sun Nov 22 03:03:40 2026``: local time in English words, whatever the locale."""
     return time.asctime(time.localtime(seconds))

@@ -11,10 +11,12 @@ from tarragon.delta.compare import is_at_or_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import BinaryIO
 
     from tarragon.delta.difftar import OpenVolume, Patch
     from tarragon.parked import Lot
     from tarragon.store.chain import BackupSet
+    from tarragon.volume.manifest import VolumeRecord
 
     from .repository import Target
 
@@ -60,19 +62,28 @@ class OneSet:
 
     def _volumes(self) -> Iterator[OpenVolume]:
         """A volume that cannot be had costs only what is in it."""
-        before = b""  # a volume may begin before its manifest says so (docs/format.md § 19, trap 33)
-        for record in self._target.manifest(self._of).volumes_for(self._path):
-            before, since = record.last, before
-            if self._spared(since, record.last):
-                continue
+        wanted = self._wanted()
+        ahead: Callable[[], BinaryIO | None] = lambda: None
+        for at, record in enumerate(wanted, 1):
             try:
-                stream = self._target.open_volume(self._of, record)
+                stream = ahead() or self._target.open_volume(self._of, record)
                 if self._lot is not None:
                     stream = self._lot.park(stream)
             except TarragonError as err:
+                ahead = lambda: None
                 self._lost(self._of, self._target.volume_name(self._of, record), err)
                 yield difftar.OpenVolume(record.first, record.last, None, str(err))
                 continue
+            if self._lot is None:  # the first of all is never ahead: a passphrase is asked for in the main thread
+                ahead = self._target.volume_ahead(self._of, wanted[at : at + 1])
             with stream:
                 yield difftar.OpenVolume(record.first, record.last, stream)
             self._target.volume_read()
+
+    def _wanted(self) -> list[VolumeRecord]:
+        before, found = b"", []  # a volume may begin before its manifest says so (docs/format.md § 19, trap 33)
+        for record in self._target.manifest(self._of).volumes_for(self._path):
+            if not self._spared(before, record.last):
+                found.append(record)
+            before = record.last
+        return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from secrets import token_hex
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,6 +15,7 @@ from tarragon.api.errors import (
     CollectionError,
     IntegrityError,
     MissingVolume,
+    NoTempSpace,
     TarragonError,
 )
 from tarragon.api.repository import Commit, Deletion, Finding, ListedObject, VolumeRef
@@ -222,6 +224,25 @@ class Target:
         stream = self.fetch_plain(name, sha1=record.sha1, sha256=sha256, size=info.size)
         self._fetched.add(info.name)
         return stream
+
+    def volume_ahead(self, of: BackupSet, records: Sequence[VolumeRecord]) -> Callable[[], BinaryIO | None]:
+        """Open the one of ``records`` beside what is being read, where that is wanted; asks for it.
+
+        None: it is to be opened when its turn comes, as there is too little room for two.
+        """
+        if not records or not self._context.width:
+            return lambda: None
+
+        def opened() -> BinaryIO | None:
+            with suppress(NoTempSpace):
+                return self.open_volume(of, records[0])
+            return None
+
+        return self._beside.submit(opened).result
+
+    @cached_property
+    def _beside(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1, "volume ahead")
 
     # -- api.Repository -----------------------------------------------------------------------------------------------
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import shutil
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 from tarragon.api import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from _typeshed import WriteableBuffer
-
-    from tarragon.temp import TempFolder
 
 _PIECE = 1 << 20
 
@@ -66,48 +61,3 @@ class FileSource:
     @contextmanager
     def as_file(self) -> Iterator[Path]:
         yield self.path
-
-
-class OpenFileSource(FileSource):
-    """An opened file, named or not, that stays open as long as the source is used; its position is left alone."""
-
-    def __init__(
-        self, file: BinaryIO, temp: TempFolder, *, size: int | None = None, sha1: str = "", sha256: str = ""
-    ) -> None:
-        file.flush()
-        super().__init__(temp.place / "unnamed", size=size, sha1=sha1, sha256=sha256)
-        self._file, self._temp = file, temp
-
-    def open(self) -> BinaryIO:
-        return cast("BinaryIO", io.BufferedReader(_Reader(self._file.fileno()), 1 << 16))
-
-    @contextmanager
-    def as_file(self) -> Iterator[Path]:
-        with self._temp.path() as path:
-            with self.open() as stream, path.open("wb") as copy:
-                shutil.copyfileobj(stream, copy, _PIECE)
-            yield path
-
-
-class _Reader(io.RawIOBase):
-    """Reads a descriptor from its start, whatever its own position is; several may do so at once."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: os.fstat(self._fd).st_size}[whence]
-        self._at = max(0, origin + offset)
-        return self._at
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        size = os.preadv(self._fd, [buffer], self._at)
-        self._at += size
-        return size
