@@ -1,7 +1,7 @@
 """Run a program and measure it: time, and the peak memory of it and all its children together.
 
-Memory is the sum of the proportional set sizes of the whole process group, sampled ten times a second (pages that
-workers share count once), or the peak of the largest single process if that is more.
+Memory is the sum of the proportional set sizes of the whole process group, sampled ten times a second: pages that
+workers share count once.
 """
 
 from __future__ import annotations

@@ -103,8 +103,9 @@ class Household:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def environment(self) -> dict[str, str]:
-        """What a program started here sees; no secret of the caller's environment comes along."""
-        return {
+        """What a program started here sees; of the caller's environment only the instruction path that is forced."""
+        path = {name: os.environ[name] for name in ("TARRAGON_LIBRSYNC",) if name in os.environ}
+        return path | {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "HOME": str(self.folder),
             "XDG_CACHE_HOME": str(self.folder / "cache"),

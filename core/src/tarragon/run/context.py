@@ -315,5 +315,7 @@ class Context:
             self.executor.close(cancel=True)
         if "store" in made:
             self.store.close()
+        if "repository" in made:
+            made["repository"].close()
         if "temp" in made:
             self.temp.close()

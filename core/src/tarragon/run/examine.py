@@ -62,6 +62,7 @@ def volume(target: Target, of: BackupSet, record: VolumeRecord) -> Finding:
 
     def work() -> None:
         with target.open_volume(of, record) as stream:
+            target.volume_used(of, record)
             _read_tar(stream)
 
     return Finding(target.volume_name(of, record), compared, _problem(work), of.key)

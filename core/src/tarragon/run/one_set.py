@@ -67,6 +67,7 @@ class OneSet:
         for at, record in enumerate(wanted, 1):
             try:
                 stream = ahead() or self._target.open_volume(self._of, record)
+                self._target.volume_used(self._of, record)
                 if self._lot is not None:
                     stream = self._lot.park(stream)
             except TarragonError as err:

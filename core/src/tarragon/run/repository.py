@@ -58,6 +58,12 @@ class Target:
         if archive is not None:
             self.__dict__["archive"] = archive
 
+    def close(self) -> None:
+        """Let go of the folders of this client."""
+        for folder in (self.__dict__.get("archive"), self.__dict__.get("state")):
+            if folder is not None:
+                folder.close()
+
     # -- what there is ------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -221,9 +227,11 @@ class Target:
         assert name is not None
         sums = self.watch.sums(of)
         sha256 = sums.volumes.get(record.number, (None,))[0] if sums is not None else None
-        stream = self.fetch_plain(name, sha1=record.sha1, sha256=sha256, size=info.size)
-        self._fetched.add(info.name)
-        return stream
+        return self.fetch_plain(name, sha1=record.sha1, sha256=sha256, size=info.size)
+
+    def volume_used(self, of: BackupSet, record: VolumeRecord) -> None:
+        """A volume was opened not only ahead: it counts as read."""
+        self._fetched.add(self.volume_name(of, record))
 
     def volume_ahead(self, of: BackupSet, records: Sequence[VolumeRecord]) -> Callable[[], BinaryIO | None]:
         """Open the one of ``records`` beside what is being read, where that is wanted; asks for it.
