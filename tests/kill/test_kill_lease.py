@@ -26,7 +26,7 @@ RACERS, ROUNDS = 4, int(os.environ.get("TARRAGON_ROUNDS", "200"))
 
 def racer(number: int, place: Path, barrier: Any, wins: Any) -> None:
     """One process, as on a host of its own: nothing of it proves its death to the others."""
-    socket.gethostname = lambda: f"host-{number}"  # type: ignore[method-assign]
+    socket.gethostname = lambda: f"host-{number}"  # type: ignore[method-assign] # a process of its own
     log = logging.getLogger("tarragon.test")
     mine = place / str(number)
     mine.mkdir()
