@@ -111,6 +111,20 @@ def test_a_file_that_cannot_be_read_leaves_the_folder_that_stood_there():
     assert [one.kind for one in merged(now, folder)] == [MODIFIED, DELETED, DELETED]
 
 
+@pytest.mark.requirement("R52")
+def test_what_seems_the_same_is_looked_at_again_and_its_signature_handed_on():
+    tree = {b"a": Entry(b"", REG), b"b": Entry(b"", REG), b"c": Entry(b"", DIR)}
+    asked = []
+
+    def stale(entry, known):
+        asked.append(entry.path)
+        return known.signature() if entry.path == b"b" else None
+
+    ((change),) = merged(tree, tree, stale=stale)
+    assert (change.kind, change.entry.path, change.signature, change.was) == (MODIFIED, b"b", b"sig:b", REG)
+    assert asked == [b"a", b"b", b"c"]
+
+
 def test_a_large_signature_is_parked_where_the_caller_says():
     now, then = {b"a": Entry(b"", REG, mtime=5)}, {b"a": Entry(b"", REG)}
     ((change),) = merged(now, then, spool=lambda signature: signature.decode())

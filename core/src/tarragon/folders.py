@@ -7,10 +7,6 @@ a link that somebody plants (R1), no path is too long for the system, and few de
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 #: Deeper folders than this are opened again from the root when they are come back to.
 MOST_OPEN = 24
@@ -30,9 +26,7 @@ class Folders:
     def __enter__(self) -> Folders:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def fd(self, path: bytes) -> int:

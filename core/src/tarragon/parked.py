@@ -12,8 +12,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from .temp import TempFolder
 
 #: From so many streams on they are parked: below, each may keep its own file open.
@@ -85,9 +83,7 @@ class _Parked:
     def __enter__(self) -> _Parked:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:

@@ -14,7 +14,6 @@ from tarragon.api import NoTempSpace, OpenFileLimit, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from types import TracebackType
 
     from tarragon.api import TarragonError
 
@@ -118,9 +117,7 @@ class TempFolder:
     def __enter__(self) -> TempFolder:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:

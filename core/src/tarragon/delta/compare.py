@@ -53,12 +53,14 @@ def changes(
     tally: Tally,
     *,
     readable: Callable[[bytes], bool] = lambda path: True,
+    stale: Callable[[Entry, Known], bytes | None] = lambda entry, known: None,
     spool: Callable[[bytes], bytes | str] = lambda signature: signature,
 ) -> Iterator[Change | Kept]:
     """Merge the tree with what the last sets know.
 
     A file that takes the place of something else is asked for with ``readable`` before anything below its old state is
-    given up. ``spool`` may park a large signature. The root is never deleted.
+    given up. ``stale`` looks again at what seems the same: the old signature of a file that it does not fit. ``spool``
+    may park a large signature. The root is never deleted.
     """
     knowns = iter(known)
     old = next(knowns, None)
@@ -69,16 +71,17 @@ def changes(
                 yield Change(DELETED, old.entry, was=old.entry.kind)
             old = next(knowns, None)
         matching = old if old is not None and old_key == key else None
+        signature = None
         if isinstance(entry, Entry):
             if matching is None:
                 yield Change(ADDED, entry)
             elif entry.kind != matching.entry.kind and entry.kind == REG and not readable(entry.path):
                 entry = Kept(entry.path, "no permission")
-            elif same(entry, matching.entry, owners):
+            elif same(entry, matching.entry, owners) and (signature := stale(entry, matching)) is None:
                 tally.same += 1
                 tally.same_size += entry.size
             elif entry.kind == matching.entry.kind == REG:
-                yield Change(MODIFIED, entry, spool(matching.signature()), matching.entry.kind)
+                yield Change(MODIFIED, entry, spool(matching.signature() if signature is None else signature), REG)
             else:
                 yield Change(MODIFIED, entry, was=matching.entry.kind)
         if matching is not None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 STRONG_LEN = 8
 #: Signature of an empty file, but for its block length: header only.
 HEADER_SIZE = 12
+_MAGIC = bytes.fromhex("72730136")
+_PIECE = 1 << 20
 
 
 def block_length(size: int, limit: int) -> int:
@@ -95,3 +97,38 @@ def size_range(signature: bytes) -> tuple[int, int]:
     strong_len = int.from_bytes(signature[8:12], "big")
     blocks = (len(signature) - HEADER_SIZE) // (4 + strong_len)
     return (0, 0) if blocks == 0 else ((blocks - 1) * block_len + 1, blocks * block_len)
+
+
+def is_comparable(signature: bytes) -> bool:
+    """Whether it is a signature of the one kind that duplicity writes (docs/format.md § 5.1)."""
+    return signature[:4] == _MAGIC and int.from_bytes(signature[8:12], "big") == STRONG_LEN
+
+
+class Comparison:
+    """Content that passes, compared with a signature that is comparable. Raises Malformed for one without blocks."""
+
+    def __init__(self, signature: bytes) -> None:
+        self._signature = signature
+        self._signer = signer(int.from_bytes(signature[4:8], "big"))
+        self._at = 0
+        self.is_same = True
+
+    def update(self, data: bytes) -> None:
+        """``is_same`` turns False at the first block that differs."""
+        made = self._signer.update(data)
+        self.is_same = self.is_same and self._signature.startswith(made, self._at)
+        self._at += len(made)
+
+    def fits(self) -> bool:
+        """Whether that was all of it, and the signature's content."""
+        return self.is_same and self._signature[self._at :] == self._signer.finish()
+
+
+def fits(signature: bytes, content: BinaryIO) -> bool | None:
+    """Whether content is what a signature was made of; None for a signature that is not comparable."""
+    if not is_comparable(signature):
+        return None
+    comparison = Comparison(signature)
+    while comparison.is_same and (piece := content.read(_PIECE)):
+        comparison.update(piece)
+    return comparison.fits()

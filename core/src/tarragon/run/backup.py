@@ -9,14 +9,15 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from tarragon import clock
-from tarragon.api.entry import Entry
+from tarragon.api.entry import REG, Entry
+from tarragon.api.errors import Malformed
 from tarragon.api.events import CHANGED, DELETED, NEW, FileSeen, FilesSame, Note, SetCommitted
 from tarragon.api.repository import Finding
-from tarragon.delta import compare
+from tarragon.delta import compare, rsync
 from tarragon.delta.compare import Change, Kept, Tally
-from tarragon.folders import Folders, split
 from tarragon.record import NOTICE, quoted_field, source_field
-from tarragon.source.walk import Unreadable, Walk, open_root
+from tarragon.source.content import open_file
+from tarragon.source.walk import Unreadable, Walk
 from tarragon.volume.name import FULL, INC, SetTime
 
 from . import basis, commit, plan, resume
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from tarragon.api.executor import Executor
+    from tarragon.delta.sigtar import Known
     from tarragon.store.chain import BackupSet
 
     from .context import Context
@@ -138,20 +140,30 @@ class _Run:
     def _changes(self) -> Iterator[Change | Kept]:
         known = self._target.known(self._upon) if self._upon else iter(())
         return compare.changes(
-            self._entries(), known, self._context.owners, self._tally, readable=self._readable, spool=self._spool
-        )
+            self._entries(), known, self._context.owners, self._tally,
+            readable=self._readable, stale=self._stale, spool=self._spool,
+        )  # fmt: skip
 
     def _readable(self, path: bytes) -> bool:
         """Whether a file can be opened for reading, now."""
-        root, _ = open_root(self._source)
-        if root < 0:
-            return os.access(self._source, os.R_OK)
-        folder, name = split(path)
-        with Folders(root, follow=self._context.options.copy_links) as folders:
-            try:
-                return os.access(name, os.R_OK, dir_fd=folders.fd(folder), effective_ids=True)
-            except OSError:
-                return False
+        with contextlib.suppress(OSError), open_file(self._source, path, follow=self._context.options.copy_links):
+            return True
+        return False
+
+    def _stale(self, entry: Entry, known: Known) -> bytes | None:
+        """The old signature of a file that does not fit it, although its time is what it was.
+
+        Times are stored in whole seconds: a file written to in the second in which it was read looks the same for
+        ever. So what is as young as the newest set is read again, and seconds of some file systems are two long.
+        """
+        if entry.kind != REG or entry.mtime < self._upon[-1].of.time - 2:
+            return None
+        signature = known.signature()
+        try:
+            with open_file(self._source, entry.path, follow=self._context.options.copy_links) as content:
+                return signature if rsync.fits(signature, content) is False else None
+        except (OSError, Malformed):
+            return signature  # whoever stores it meets this, too, and tells it
 
     def _spool(self, signature: bytes) -> bytes | str:
         if len(signature) < SPOOL:

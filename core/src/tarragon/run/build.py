@@ -13,8 +13,9 @@ from tarragon.api.events import DELETED as GONE
 from tarragon.delta import difftar, rsync, sigtar
 from tarragon.delta.compare import DELETED
 from tarragon.delta.difftar import DIFF, PART, SNAPSHOT
-from tarragon.folders import Folders, split
+from tarragon.folders import Folders
 from tarragon.owners import Owners
+from tarragon.source.content import descriptor
 from tarragon.source.entry import entry_of
 from tarragon.source.walk import open_root
 from tarragon.volume.cut import cut
@@ -205,7 +206,7 @@ class _Attempt:
     def _regular(self, folders: Folders | None, item: Item) -> Iterator[Block]:
         path = item.change.entry.path
         try:
-            fd = self._opened(folders, path)
+            fd = descriptor(self._builder.source, folders, path, follow=self._builder.copy_links)
         except OSError as err:
             gone = isinstance(err, FileNotFoundError)
             self._problem("vanished" if gone else "unreadable", path, err.strerror or str(err))
@@ -228,16 +229,6 @@ class _Attempt:
                 yield from self._large(fd, entry, item.change)
         finally:
             os.close(fd)
-
-    def _opened(self, folders: Folders | None, path: bytes) -> int:
-        """Open for reading without following a link, waiting for a fifo, or touching the access time where allowed."""
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-        if not self._builder.copy_links:
-            flags |= os.O_NOFOLLOW
-        if folders is None:
-            return _open_quietly(self._builder.source, flags & ~os.O_NOFOLLOW, None)
-        folder, name = split(path)
-        return _open_quietly(name, flags, folders.fd(folder))
 
     def _problem(self, kind: str, path: bytes, reason: str) -> None:
         self._built.problems.append(Problem(kind, path, reason))
@@ -324,14 +315,6 @@ def _read_all(fd: int, size: int) -> bytes:
     while len(data) < size and (more := os.pread(fd, size - len(data), len(data))):
         data += more
     return data
-
-
-def _open_quietly(name: bytes, flags: int, dir_fd: int | None) -> int:
-    """Open without an update of the access time, where the file is ours to do so with."""
-    try:
-        return os.open(name, flags | getattr(os, "O_NOATIME", 0), dir_fd=dir_fd)
-    except PermissionError:
-        return os.open(name, flags, dir_fd=dir_fd)
 
 
 def unsettled(entry: Entry) -> Entry:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 #: What is no property of the object that was looked at.
 _FATAL = (WrongKey, PluginError, UserError, Interrupted, NoTempSpace, SourceError)
 #: rollsum and MD4: the only kind of signature that is ever written (docs/format.md § 5.1).
-_MAGIC = bytes.fromhex("72730136")
 _PIECE = 1 << 20
 
 
@@ -151,20 +150,7 @@ def _exactly(stream: BinaryIO, size: int) -> bytes:
 
 def _compared(path: bytes, signature: bytes, content: BinaryIO) -> Finding:
     name = os.fsdecode(path)
-    found = fits(signature, content)
+    found = rsync.fits(signature, content)
     if found is None:
         return Finding(name, (), "")
     return Finding(name, ("signature",), "" if found else "it does not fit its signature")
-
-
-def fits(signature: bytes, content: BinaryIO) -> bool | None:
-    """Whether content is what a signature was made of; None for a signature of a kind that is not known."""
-    if signature[:4] != _MAGIC or int.from_bytes(signature[8:12], "big") != rsync.STRONG_LEN:
-        return None
-    signer = rsync.signer(int.from_bytes(signature[4:8], "big"))
-    at, same = 0, True
-    while same and (piece := content.read(_PIECE)):
-        made = signer.update(piece)
-        same = signature[at : at + len(made)] == made
-        at += len(made)
-    return same and signature[at:] == signer.finish()

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING
 
 from tarragon.api.entry import DIR, REG, SYM, order_key
 from tarragon.api.errors import SourceError
+from tarragon.delta import rsync
 from tarragon.delta.compare import is_at_or_below, same
 from tarragon.folders import Folders, split
 from tarragon.record import NOTICE
 from tarragon.source.entry import entry_of
-
-from .examine import fits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -157,7 +156,7 @@ def _is_as_it_should_be(context: Context, folders: Folders, known: Known, entry:
         if entry.kind != REG:
             return True
         with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=above), "rb") as file:
-            return fits(known.signature(), file) is True
+            return rsync.fits(known.signature(), file) is True
     except OSError:
         return False
 

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 _LEEWAY = 1 << 24
 #: What ends a restore at once: no other volume would fare better.
 _FATAL = (WrongKey, BadSignature, PluginError, UserError, Interrupted)
-#: rollsum and MD4: the only kind of signature that is ever written (docs/format.md § 5.1).
-_MAGIC = bytes.fromhex("72730136")
 
 
 class LostPath(NamedTuple):
@@ -205,23 +203,19 @@ class Restoring:
         What deltas gave must fit, or a wrong basis was patched (R41). A whole file was hashed with its volume;
         duplicity may have made its signature of a later state (docs/format.md § 19, trap 33): that is a warning.
         """
-        if signature[:4] != _MAGIC or int.from_bytes(signature[8:12], "big") != rsync.STRONG_LEN:
+        if not rsync.is_comparable(signature):
             yield from restored.data
             return
         most = 2 * rsync.size_range(signature)[1] + _LEEWAY
-        signer = rsync.signer(int.from_bytes(signature[4:8], "big"))
-        at = 0
-        fits = True
+        comparison = rsync.Comparison(signature)
         size = 0
         for data in restored.data:
             size += len(data)
             if size > most:
                 raise Malformed("it is far larger than its signature says")
-            made = signer.update(data)
-            fits = fits and signature[at : at + len(made)] == made
-            at += len(made)
+            comparison.update(data)
             yield data
-        if signature[at:] != signer.finish() or not fits:
+        if not comparison.fits():
             if restored.patched and not self._context.options.ignore_errors:
                 raise Malformed("what its deltas give does not fit its signature")
             field = quoted_field(restored.entry.path)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from tarragon.api.entry import REG, SYM, Entry, order_key
 from tarragon.api.errors import Malformed
 from tarragon.delta.compare import is_at_or_below, same
-from tarragon.folders import Folders, split
 from tarragon.record import quoted_field
-from tarragon.source.walk import Unreadable, Walk, open_root
+from tarragon.source.content import open_file
+from tarragon.source.walk import Unreadable, Walk
 
 from .restore import tell_volumes, wanted_path
 from .restored import Damage, Restoring, must_be_warm, sets_at, tell_missing
@@ -130,19 +130,10 @@ class _Comparison:
     def _same_content(self, path: bytes, restored: RestoredEntry) -> bool:
         """Whether a local file holds the same bytes; the stored ones are read to their end in any case."""
         fits = True
-        with self._opened(path) as file:
+        with open_file(self._local, path, follow=self._context.options.copy_links) as file:
             for data in restored.data:
                 fits = fits and file.read(len(data)) == data
             return fits and not file.read(1)
-
-    def _opened(self, path: bytes):  # type: ignore[no-untyped-def]
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        root, _ = open_root(self._local)
-        if root < 0:
-            return os.fdopen(os.open(self._local, flags), "rb")
-        folder, name = split(path)
-        with Folders(root, follow=self._context.options.copy_links) as folders:
-            return os.fdopen(os.open(name, flags, dir_fd=folders.fd(folder)), "rb")
 
     def _differ(self, path: bytes, how: str) -> None:
         if self._path is not None and not is_at_or_below(path, b""):

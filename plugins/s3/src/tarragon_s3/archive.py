@@ -78,7 +78,8 @@ class Archive:
         """Ask for one, unless that has been done; whether it was asked for now."""
         place = {"Bucket": self._bucket, "Key": self._prefix + name}
         answer = self._client.head_object(**place)
-        if 'ongoing-request="true"' in str(answer.get("Restore") or ""):
+        state = str(answer.get("Restore") or "")
+        if 'ongoing-request="true"' in state or (state and not self._is_frozen(name)):  # it came back just now
             return False
         request = dict(self._request)
         if answer.get("StorageClass") == _TIERED:
