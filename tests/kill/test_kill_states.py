@@ -452,6 +452,50 @@ def test_a_set_of_ours_that_duplicity_finished_is_remembered_before_the_next_one
     assert again.status == 0, again
 
 
+@pytest.mark.requirement("R71")
+@pytest.mark.parametrize("seen", ["collection-status", "prune"])
+def test_a_set_that_duplicity_takes_for_broken_off_and_makes_anew_is_no_loss(seen: str, stage: Stage) -> None:
+    """Whole at the target, under way in the cache: who looks at it then does not remember it yet."""
+    assert stage.backup("full").status == 0
+    fill(stage.source, Random(1), 2, 1_650_000_000)
+    stage.now += 100
+    killed = stage.backup("incremental", env=stage.shim.armed(1, "before", "cache.rename"))
+    assert killed.status == -signal.SIGKILL, killed
+    begun = stage.now
+    assert stage.has_set(begun)
+    shutil.rmtree(stage.state)
+    words = ("prune", "--keep-last", "9", "--force") if seen == "prune" else (seen,)
+    looked = stage.run(*words, *stage.options(), stage.url)
+    assert looked.status == 0, looked
+    stage.now += 100
+    assert stage.backup("incremental", program=stage.real).status == 0
+    assert not stage.has_set(begun), "duplicity went on with it, or left it as it was"
+    stage.now += 100
+    ended = stage.backup("incremental")
+    assert ended.status == 0, ended
+    must_hold(stage)
+
+
+@pytest.mark.requirement("R13")
+def test_a_set_that_the_cache_has_not_followed_is_remembered_by_the_next_backup(stage: Stage) -> None:
+    assert stage.backup("full").status == 0
+    stage.now += 100
+    killed = stage.backup("full", env=stage.shim.armed(1, "before", "cache.rename"))
+    assert killed.status == -signal.SIGKILL, killed
+    begun = stage.now
+    shutil.rmtree(stage.state)
+    stage.now += 100
+    assert stage.backup("incremental").status == 0
+    for path in [
+        path
+        for path in stage.repo.iterdir()
+        if f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(begun))}.manifest" in path.name
+    ]:
+        path.unlink()
+    alarm = stage.run("collection-status", *stage.options(), stage.url)
+    assert alarm.status == 102, alarm
+
+
 def whole_times(stage: Stage) -> set[int]:
     """The times of the sets whose manifests stand at the target."""
     names = os.listdir(stage.repo)

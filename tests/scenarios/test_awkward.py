@@ -316,3 +316,14 @@ def test_errors_go_to_standard_error_and_nothing_else_does(site: Site) -> None:
 def test_the_interpreter_of_the_tests_is_the_programs(site: Site) -> None:
     """What the tests of this page say of few open files is about this very interpreter."""
     assert Path(site.program.command).parent == Path(sys.executable).parent
+
+
+@pytest.mark.requirement("R39")
+def test_a_cache_that_others_can_look_into_is_told(site: Site) -> None:
+    """duplicity makes its own so; a run goes on all the same."""
+    assert "others can look" not in site.backup("full").text
+    (folder,) = (site.home.folder / "cache" / "duplicity").iterdir()
+    folder.chmod(0o755)
+    answer = site.backup("incremental")
+    assert answer.status == 0, answer
+    assert f"chmod 700 '{folder}'" in answer.text

@@ -162,14 +162,18 @@ class Watch:
         for of, was in self.memory.sets.items():
             if of in whole:
                 self._tell_wrong(was, whole[of])
-        self._adopt(whole.values(), sizes, begun)
+        self.adopt_new(whole.values(), sizes, begun)
 
     def _begun(self, whole: Mapping[SetTime, BackupSet]) -> dict[SetTime, Remembered]:
-        """The set whose commit was broken off between its manifest and the log: ours, though no line says so."""
+        """Sets whose commit was broken off between their manifest and the log: not remembered before the cache has
+        followed. Until then duplicity takes them for broken off, removes them, and begins anew.
+        """
         under_way = journal.read(self._target.state.ledger("journal"))
-        return {of: Remembered(of, SEEN, 0) for of in whole if under_way is not None and of == under_way[0].of}
+        ours = under_way[0].of if under_way is not None else None
+        return {of: Remembered(of, SEEN, 0) for of, each in whole.items() if of == ours or each.is_under_way}
 
-    def _adopt(self, whole: Iterable[BackupSet], sizes: Sizes, begun: Container[SetTime]) -> None:
+    def adopt_new(self, whole: Iterable[BackupSet], sizes: Sizes, begun: Container[SetTime] = ()) -> None:
+        """Remember those that are whole and not known yet, and say so."""
         new = [each for each in whole if each.of not in self.memory.sets and each.of not in begun]
         known_none = self.memory.is_empty
         for each in new:

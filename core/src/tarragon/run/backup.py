@@ -260,9 +260,8 @@ class _Run:
         self._tell_sinks(Note("set", self._meta(skipped=False)))
         commit.commit(context, self._target, self.of, assembly.volumes, self._leftovers, self._parent())
         self._target.refresh()
-        encrypted = context.sealer.cipher is not None and bool(context.sealer.cipher.suffix)
         chain = max(0, len(self._target.collection.chains) - 1)
-        info = commit.set_info(self.of, assembly.volumes, encrypted, chain)
+        info = next(each for each in self._target.collection if each.of == self.of).info(chain)
         self._tell_sinks(SetCommitted(info))
         context.hub.tell("set_committed", backup_set=info, context=context)
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tarragon.api.backend import Capability, Role
 from tarragon.api.errors import SourceError, ValidationFailed
-from tarragon.api.events import SetInfo
 from tarragon.store.source import FileSource
 from tarragon.volume.seal import digests
 
@@ -147,8 +146,3 @@ def _versions(context: Context) -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
-
-
-def set_info(of: SetTime, volumes: int, encrypted: bool, chain: int) -> SetInfo:
-    """What observers are told of a committed set."""
-    return SetInfo(of.key, of.kind, of.start, of.time, volumes, encrypted, True, chain)

@@ -27,9 +27,11 @@ Place = TypeVar("Place", Archive, State)
 
 def archive_of(context: Context) -> Archive:
     """The cache folder of this run's target. Raises SourceError where there is none to be had."""
-    return _kept(
-        context, _cache(context), Archive, "set XDG_CACHE_HOME, or --archive-dir, to a folder that can be used"
-    )
+    hint = "set XDG_CACHE_HOME, or --archive-dir, to a folder that can be used"
+    archive = _kept(context, _cache(context), Archive, hint)
+    if archive.is_exposed and not context.settings.compat:  # as duplicity leaves it
+        context.log.warning("others can look into the cache folder: chmod 700 '%s'", archive.folder)
+    return archive
 
 
 def state_of(context: Context) -> State:

@@ -117,6 +117,7 @@ def _clear(context: Context, target: Target, keep: SetTime | None = None) -> Non
         target.archive.remove([names.manifest(of) + ".part", names.signatures(of) + ".part"])
     if found - {keep}:
         target.refresh()
+        target.watch.adopt_new([each for each in target.collection if each.is_whole and each.of in found], target.sizes)
 
 
 def _fitting(

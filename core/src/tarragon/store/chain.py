@@ -56,7 +56,12 @@ class BackupSet:
 
     @property
     def partial(self) -> bool:
-        return not self.is_whole and any(part.role is Role.MANIFEST for part in self.parts)
+        return not self.is_whole and self.is_under_way
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the cache has its manifest as that of a set under way: whole or not, duplicity begins it anew."""
+        return any(part.role is Role.MANIFEST for part in self.parts)
 
     @property
     def has_signatures(self) -> bool:
