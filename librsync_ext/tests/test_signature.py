@@ -10,6 +10,7 @@ import pytest
 import tarragon_librsync
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tarragon_librsync.blocks import MAX_BLOCK_LEN
 
 needs_oracle = pytest.mark.skipif(not oracle.AVAILABLE, reason="librsync's shared library is not installed")
 
@@ -75,6 +76,54 @@ def _rest(rsync, data) -> bytes:
     signer = rsync.Signer(512)
     first = signer.update(data)
     return (first + signer.finish())[len(first) :]
+
+
+def _compared(rsync, signature: bytes, pieces: list[bytes]) -> bool:
+    comparison = tarragon_librsync.Comparison(signature, rsync.Signer, rsync.signatures)
+    for piece in pieces:
+        comparison.update(piece)
+    return comparison.fits()
+
+
+@settings(max_examples=60)
+@given(
+    size=st.integers(0, 5000),
+    block_len=st.integers(1, 3000),
+    strong_len=st.sampled_from([1, 8, 16]),
+    cut=st.integers(1, 6000),
+    at=st.integers(0, 5000),
+)
+def test_content_is_compared_with_a_signature_however_it_comes(rsync, size, block_len, strong_len, cut, at):
+    data = content(size)
+    pieces = [data[begin : begin + cut] for begin in range(0, size, cut)]
+    signature = rsync.signature(data, block_len, strong_len)
+    assert _compared(rsync, signature, pieces)
+    assert _compared(rsync, signature, [b"", *pieces, b""])
+    assert not _compared(rsync, signature, [*pieces, b"x"])
+    assert not _compared(rsync, signature + signature[12:24] + b"12", pieces)
+    if size:
+        assert not _compared(rsync, signature, [data[:-1]])
+        wrong = bytearray(data)
+        wrong[at % size] ^= 1
+        assert not _compared(rsync, signature, [bytes(wrong)])
+        assert not _compared(rsync, signature[:-1], pieces)
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [b"", b"rs\1\x36", b"rs\1\x37" + b"\0\0\2\0" + b"\0\0\0\x08", b"rs\1\x36" + bytes(8)],
+    ids=["empty", "short", "other sums", "lengths of 0"],
+)
+def test_nothing_is_compared_with_what_is_no_signature(signature):
+    with pytest.raises(tarragon_librsync.BadSignature):
+        tarragon_librsync.comparison(signature)
+
+
+@pytest.mark.skipif(tarragon_librsync.KERNEL == "python", reason="without the kernel there is one limit")
+def test_kernel_and_package_know_one_greatest_block_length():
+    from tarragon_librsync._kernel import lib
+
+    assert lib.tl_max_block_len() == MAX_BLOCK_LEN
 
 
 def test_the_batch_gives_what_single_calls_give(rsync):

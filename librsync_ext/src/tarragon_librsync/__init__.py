@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tarragon_librsync import jobs
 from tarragon_librsync.blocks import block_length
+from tarragon_librsync.comparison import Comparison
 from tarragon_librsync.errors import BadDelta, BadSignature, BasisMismatch, RsyncError
 from tarragon_librsync.jobs import DeltaAndSignature
 
@@ -36,12 +37,14 @@ __all__ = [
     "BadDelta",
     "BadSignature",
     "BasisMismatch",
+    "Comparison",
     "Delta",
     "DeltaAndSignature",
     "RsyncError",
     "Signature",
     "Signer",
     "block_length",
+    "comparison",
     "delta",
     "delta_and_signature",
     "patch",
@@ -75,6 +78,18 @@ def patch(basis: BinaryIO, delta: BinaryIO | Iterable[bytes], *, limit: int | No
     reaches outside the basis. What was yielded before is then worthless.
     """
     return jobs.patched(Commands(), basis, delta, limit)
+
+
+def comparison(signature: bytes) -> Comparison:
+    """Content that is given piece by piece, compared with a signature. Raises BadSignature for bytes that are none.
+
+    Example:
+        >>> hello = comparison(bytes.fromhex("7273013600000200000000080ad002d863481c78ae04c201"))
+        >>> hello.update(b"hello\n")
+        >>> hello.fits()
+        True
+    """
+    return Comparison(signature, Signer, signatures)
 
 
 def _parsed(signature: Signature | bytes) -> Signature:

@@ -20,5 +20,13 @@ def block_length(size: int, limit: int = 0) -> int:
     return min(length, MAX_BLOCK_LEN)
 
 
+def check_lengths(block_len: int, strong_len: int) -> None:
+    """Raise ValueError for lengths no signature can have."""
+    if not 0 < block_len <= MAX_BLOCK_LEN:
+        raise ValueError(f"block length {block_len} is out of range")
+    if not 0 < strong_len <= 16:
+        raise ValueError(f"strong sum length {strong_len} is out of range")
+
+
 def _rounded(length: int) -> int:
     return -(-length // STEP) * STEP

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from struct import pack, unpack_from
 from typing import TYPE_CHECKING
 
-from tarragon_librsync.blocks import MAX_BLOCK_LEN
+from tarragon_librsync.blocks import MAX_BLOCK_LEN, check_lengths
 from tarragon_librsync.errors import BadDelta, BadSignature
 
 if TYPE_CHECKING:
@@ -55,13 +55,6 @@ def _weak(data: bytes) -> tuple[int, int]:
     return s1 & 0xFFFF, s2 & 0xFFFF
 
 
-def _check_lengths(block_len: int, strong_len: int) -> None:
-    if not 0 < block_len <= MAX_BLOCK_LEN:
-        raise ValueError(f"block length {block_len} is out of range")
-    if not 0 < strong_len <= 16:
-        raise ValueError(f"strong sum length {strong_len} is out of range")
-
-
 def _sign(data: bytes, block_len: int, strong_len: int, header: bool) -> bytes:
     parts = [_SIGNATURE_MAGIC + pack(">II", block_len, strong_len)] if header else []
     for at in range(0, len(data), block_len):
@@ -93,7 +86,7 @@ class Signer(_Gathered):
     """Makes a signature; see ``native.Signer``."""
 
     def __init__(self, block_len: int, strong_len: int = 8, header: bool = True) -> None:
-        _check_lengths(block_len, strong_len)
+        check_lengths(block_len, strong_len)
         super().__init__()
         self._shape = block_len, strong_len, header
 
@@ -153,7 +146,7 @@ class Delta(_Gathered):
         offset: int = 0,
     ) -> None:
         if sign_block_len is not None:
-            _check_lengths(sign_block_len, 8)
+            check_lengths(sign_block_len, 8)
         super().__init__()
         self._old = signature
         self._sign_block_len, self._sign_header = sign_block_len, sign_header
@@ -300,5 +293,5 @@ def signatures(buffers: Sequence[Buffer], block_lens: Sequence[int]) -> list[byt
     if len(buffers) != len(block_lens):
         raise ValueError("as many block lengths as buffers are needed")
     for block_len in block_lens:
-        _check_lengths(block_len, 8)
+        check_lengths(block_len, 8)
     return [_sign(bytes(data), block_len, 8, True) for data, block_len in zip(buffers, block_lens, strict=True)]

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from tarragon_librsync._kernel import ffi, lib
+from tarragon_librsync.blocks import check_lengths
 from tarragon_librsync.errors import BadDelta, BadSignature
 
 if TYPE_CHECKING:
@@ -47,14 +48,6 @@ def _view(data: Buffer) -> Any:
     collector clears the cycle of an exception and its frames crashes the interpreter.
     """
     return ffi.from_buffer("uint8_t[]", data)
-
-
-def check_lengths(block_len: int, strong_len: int) -> None:
-    """Raise ValueError for lengths no signature can have."""
-    if not 0 < block_len <= lib.tl_max_block_len():
-        raise ValueError(f"block length {block_len} is out of range")
-    if not 0 < strong_len <= 16:
-        raise ValueError(f"strong sum length {strong_len} is out of range")
 
 
 class _Machine:

@@ -12,7 +12,7 @@ from tarragon.api.errors import Malformed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tarragon_librsync import Delta, Signature, Signer
+    from tarragon_librsync import Comparison, Delta, Signature, Signer
 
     #: A stored signature that deltas are made against.
     Old: TypeAlias = Signature
@@ -99,36 +99,24 @@ def size_range(signature: bytes) -> tuple[int, int]:
     return (0, 0) if blocks == 0 else ((blocks - 1) * block_len + 1, blocks * block_len)
 
 
-def is_comparable(signature: bytes) -> bool:
-    """Whether it is a signature of the one kind that duplicity writes (docs/format.md § 5.1)."""
-    return signature[:4] == _MAGIC and int.from_bytes(signature[8:12], "big") == STRONG_LEN
+def comparison(signature: bytes) -> Comparison | None:
+    """Content compared with a signature as it passes; None for one of another kind than is ever written (§ 5.1).
 
+    Raises Malformed for lengths that no signature can have.
+    """
+    import tarragon_librsync
 
-class Comparison:
-    """Content that passes, compared with a signature that is comparable. Raises Malformed for one without blocks."""
-
-    def __init__(self, signature: bytes) -> None:
-        self._signature = signature
-        self._signer = signer(int.from_bytes(signature[4:8], "big"))
-        self._at = 0
-        self.is_same = True
-
-    def update(self, data: bytes) -> None:
-        """``is_same`` turns False at the first block that differs."""
-        made = self._signer.update(data)
-        self.is_same = self.is_same and self._signature.startswith(made, self._at)
-        self._at += len(made)
-
-    def fits(self) -> bool:
-        """Whether that was all of it, and the signature's content."""
-        return self.is_same and self._signature[self._at :] == self._signer.finish()
+    if signature[:4] != _MAGIC or int.from_bytes(signature[8:12], "big") != STRONG_LEN:
+        return None
+    try:
+        return tarragon_librsync.comparison(signature)
+    except tarragon_librsync.RsyncError as err:
+        raise Malformed(f"a stored signature cannot be used: {err}") from err
 
 
 def fits(signature: bytes, content: BinaryIO) -> bool | None:
-    """Whether content is what a signature was made of; None for a signature that is not comparable."""
-    if not is_comparable(signature):
-        return None
-    comparison = Comparison(signature)
-    while comparison.is_same and (piece := content.read(_PIECE)):
-        comparison.update(piece)
-    return comparison.fits()
+    """Whether content is what a signature was made of; None for a signature of another kind. Raises Malformed."""
+    compared = comparison(signature)
+    while compared is not None and compared.is_same and (piece := content.read(_PIECE)):
+        compared.update(piece)
+    return None if compared is None else compared.fits()

@@ -203,11 +203,11 @@ class Restoring:
         What deltas gave must fit, or a wrong basis was patched (R41). A whole file was hashed with its volume;
         duplicity may have made its signature of a later state (docs/format.md § 19, trap 33): that is a warning.
         """
-        if not rsync.is_comparable(signature):
+        comparison = rsync.comparison(signature)
+        if comparison is None:
             yield from restored.data
             return
         most = 2 * rsync.size_range(signature)[1] + _LEEWAY
-        comparison = rsync.Comparison(signature)
         size = 0
         for data in restored.data:
             size += len(data)
