@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tarragon.api import Capability, ObjectInfo, Role
+from tarragon.api import Capability, NotFound, ObjectInfo, Role
 from tarragon.run.journal import Kept
 from tarragon.run.resume import is_there
 from tarragon.store.store import Store
@@ -31,6 +31,8 @@ class Place(MemoryBackend):
             self.capabilities &= ~Capability.DIGESTS
 
     def stat(self, name: str) -> ObjectInfo:
+        if name not in self.objects:
+            raise NotFound(name)
         digest = f"{self.kind}:{hashlib.new(self.kind, self.objects[name]).hexdigest()}" if self.kind else None
         return ObjectInfo(name, len(self.objects[name]), None, digest)
 
@@ -51,8 +53,8 @@ class Run:
         self.kept = Kept(1, NAME, stored.size, stored.sha1, stored.sha256, stored.digest)
         self.backend.reads = 0  # the upload was checked too
 
-    def keeps(self, kept: Kept | None = None) -> bool:
-        info = ObjectInfo(NAME, len(self.backend.objects[NAME]))  # as a listing tells it
+    def keeps(self, kept: Kept | None = None, *, listed: bool = True) -> bool:
+        info = ObjectInfo(NAME, len(self.backend.objects[NAME])) if listed else None  # as a listing tells it
         return is_there(self.context, info, kept or self.kept)
 
 
@@ -90,3 +92,12 @@ def test_a_digest_that_nobody_wrote_down_is_no_proof(make: Any) -> None:
     run = make("md5")
     assert run.keeps(run.kept._replace(digest=""))
     assert run.backend.reads == 1
+
+
+@pytest.mark.requirement("R46")
+@pytest.mark.parametrize("kind", ["sha1", ""])
+def test_a_volume_that_a_late_listing_does_not_show_is_asked_for_by_name(kind: str, make: Any) -> None:
+    run = make(kind)
+    assert run.keeps(listed=False)
+    del run.backend.objects[NAME]
+    assert not run.keeps(listed=False)

@@ -251,9 +251,10 @@ def _marks(context: Context, target: Target, of: SetTime, points: Sequence[Point
 def is_there(context: Context, info: ObjectInfo | None, kept: Kept) -> bool:
     """Whether a volume stands at the target as it was stored; ``info`` is what the listing has of it."""
     capabilities = context.store.capabilities
-    if info is None or info.size not in (None, kept.size if kept.size >= 0 else info.size):
-        return False
     try:
+        info = info or context.store.stat(kept.name)  # it was stored and recorded: a listing may be late
+        if info.size not in (None, kept.size if kept.size >= 0 else info.size):
+            return False
         # Where the far side makes a digest of what it holds, nothing need be read back.
         told = info.digest or (context.store.stat(kept.name).digest if Capability.DIGESTS in capabilities else None)
         wanted = {each.partition(":")[0]: each for each in (kept.digest, f"sha1:{kept.sha1}")}
