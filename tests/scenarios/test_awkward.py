@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from programs import IS_ROOT, Answer
@@ -316,6 +317,26 @@ def test_errors_go_to_standard_error_and_nothing_else_does(site: Site) -> None:
 def test_the_interpreter_of_the_tests_is_the_programs(site: Site) -> None:
     """What the tests of this page say of few open files is about this very interpreter."""
     assert Path(site.program.command).parent == Path(sys.executable).parent
+
+
+@pytest.mark.requirement("R63")
+@pytest.mark.parametrize("room_kib", [1800, 4200, 5000, 6500, 9000])
+def test_a_restore_with_little_temporary_room_opens_one_volume_at_a_time_or_says_what_is_full(
+    room_kib: int, site: Site, small: Callable[[Path, str], Path]
+) -> None:
+    """The folder to restore to has room: the two are never taken for each other."""
+    site.options, site.environment = (), {"PASSPHRASE": "pass phrase"}
+    for name in "efghijkl":
+        site.write(name, Random(name).randbytes(600_000) + bytes(400_000))
+    assert site.backup("full", "--volsize", "1").status == 0
+    site.options = ("--tempdir", str(small(site.place / "tight", f"size={room_kib}k")))
+    if room_kib > 2000:
+        assert site.is_restored()
+        return
+    answer = site.restore()
+    assert answer.status == 35, answer
+    assert "--tempdir" in answer.text
+    assert "folder to restore to" not in answer.text
 
 
 @pytest.mark.requirement("R39")

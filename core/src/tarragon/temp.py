@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import os
 import re
 from contextlib import contextmanager, suppress
@@ -14,6 +15,8 @@ from tarragon.api import NoTempSpace, OpenFileLimit, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from typing_extensions import Buffer
 
     from tarragon.api import TarragonError
 
@@ -46,10 +49,13 @@ class TempFolder:
         self.place, self._fd, self._lock = _made(os.path.abspath(os.fspath(parent)))
 
     def file(self, suffix: str = "") -> BinaryIO:
-        """A new file without a name, for reading and writing; gone when closed. Flush before using its fileno()."""
+        """A new file without a name, for reading and writing; gone when closed. Flush before using its fileno().
+
+        Its writes raise what the folder does: whoever reads from it while writing elsewhere can tell which is full.
+        """
         fd, name = self._new(suffix)
         os.unlink(name, dir_fd=self._fd)
-        return cast("BinaryIO", os.fdopen(fd, "w+b"))
+        return cast("BinaryIO", io.BufferedRandom(_Unnamed(fd, "r+b")))
 
     def named(self, suffix: str = "") -> Path:
         """A new empty file that other processes open by its name; ``discard`` removes it."""
@@ -127,6 +133,16 @@ class TempFolder:
 
     def __reduce__(self) -> tuple[object, ...]:
         return _reopened, (str(self.place),)
+
+
+class _Unnamed(io.FileIO):
+    """A file whose errors of writing are told as the folder's."""
+
+    def write(self, data: Buffer) -> int:
+        try:
+            return super().write(data)
+        except OSError as err:
+            raise _translated(err, "the temporary folder") from err
 
 
 def _reopened(path: str) -> TempFolder:

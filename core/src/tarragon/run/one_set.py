@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
 from tarragon.api.entry import Entry, order_key
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
     Lost: TypeAlias = Callable[[BackupSet, str, TarragonError], None]
     Spared: TypeAlias = Callable[[bytes, bytes], bool]
+
+#: So many volumes of a set are fetched and decrypted beside the one that is read: a cipher takes longer than reading.
+AHEAD = 2
+#: Where there is room for so many of the largest: three of them as they are stored, and expanded.
+_ROOM = 8
 
 
 class OneSet:
@@ -63,20 +69,21 @@ class OneSet:
     def _volumes(self) -> Iterator[OpenVolume]:
         """A volume that cannot be had costs only what is in it."""
         wanted = self._wanted()
-        ahead: Callable[[], BinaryIO | None] = lambda: None
+        room = _ROOM * max((info.size or 0 for info in self._of.volumes.values()), default=0)
+        ahead: deque[Callable[[], BinaryIO | None]] = deque()
         for at, record in enumerate(wanted, 1):
             try:
-                stream = ahead() or self._target.open_volume(self._of, record)
+                stream = (ahead.popleft()() if ahead else None) or self._target.open_volume(self._of, record)
                 self._target.volume_used(self._of, record)
                 if self._lot is not None:
                     stream = self._lot.park(stream)
             except TarragonError as err:
-                ahead = lambda: None
                 self._lost(self._of, self._target.volume_name(self._of, record), err)
                 yield difftar.OpenVolume(record.first, record.last, None, str(err))
                 continue
             if self._lot is None:  # the first of all is never ahead: a passphrase is asked for in the main thread
-                ahead = self._target.volume_ahead(self._of, wanted[at : at + 1])
+                more = wanted[at + len(ahead) : at + AHEAD]
+                ahead.extend(self._target.volume_ahead(self._of, each, room) for each in more)
             with stream:
                 yield difftar.OpenVolume(record.first, record.last, stream)
             self._target.volume_read()

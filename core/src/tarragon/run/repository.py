@@ -31,7 +31,7 @@ from tarragon.volume.unseal import check_hash, unseal
 from . import examine, lease, single, status
 from .alarms import Watch
 from .metadata import Metadata
-from .one_set import OneSet
+from .one_set import AHEAD, OneSet
 from .places import archive_of, state_of
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ class Target:
             self.__dict__["archive"] = archive
 
     def close(self) -> None:
-        """Let go of the folders of this client."""
+        """Let go of the folders of this client; volumes that nobody came for are not fetched any more."""
+        if "_beside" in self.__dict__:
+            self._beside.shutdown(wait=False, cancel_futures=True)
         for folder in (self.__dict__.get("archive"), self.__dict__.get("state")):
             if folder is not None:
                 folder.close()
@@ -233,24 +235,25 @@ class Target:
         """A volume was opened not only ahead: it counts as read."""
         self._fetched.add(self.volume_name(of, record))
 
-    def volume_ahead(self, of: BackupSet, records: Sequence[VolumeRecord]) -> Callable[[], BinaryIO | None]:
-        """Open the one of ``records`` beside what is being read, where that is wanted; asks for it.
+    def volume_ahead(self, of: BackupSet, record: VolumeRecord, room: int) -> Callable[[], BinaryIO | None]:
+        """Open a volume beside what is being read, where that is wanted and ``room`` bytes are free; asks for it.
 
-        None: it is to be opened when its turn comes, as there is too little room for two.
+        None: it is to be opened when its turn comes, as there is too little room for several.
         """
-        if not records or not self._context.width:
+        if not self._context.width:
             return lambda: None
 
         def opened() -> BinaryIO | None:
             with suppress(NoTempSpace):
-                return self.open_volume(of, records[0])
+                self._context.temp.require(room)
+                return self.open_volume(of, record)
             return None
 
         return self._beside.submit(opened).result
 
     @cached_property
     def _beside(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(1, "volume ahead")
+        return ThreadPoolExecutor(min(AHEAD, self._context.width), "volume ahead")
 
     # -- api.Repository -----------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from tarragon.api.errors import (
     Interrupted,
     Malformed,
     MissingVolume,
+    NoTempSpace,
     NotFound,
     PluginError,
     TarragonError,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 #: A file may be so much larger than its signature allows before it counts as made to fill the disk (R42).
 _LEEWAY = 1 << 24
 #: What ends a restore at once: no other volume would fare better.
-_FATAL = (WrongKey, BadSignature, PluginError, UserError, Interrupted)
+_FATAL = (WrongKey, BadSignature, PluginError, UserError, Interrupted, NoTempSpace)
 
 
 class LostPath(NamedTuple):
@@ -239,7 +240,9 @@ class Restoring:
         self._lose(entry.path, "its signature is there, its content is in no volume", None)
 
     def give_up(self, restored: RestoredEntry, err: TarragonError) -> None:
-        """Note that an entry cannot be had."""
+        """Note that an entry cannot be had. What would end it for every other, too, is raised."""
+        if isinstance(err, _FATAL):
+            raise err
         self.damage.meet(err)
         intact = restored.newest_intact
         self._lose(restored.entry.path, str(err), None if intact is None else self._sets[intact].of.time)

@@ -5,11 +5,10 @@ Between volume (sealed files) and the far side; run/ is its only user. Drivers t
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
@@ -19,12 +18,10 @@ from tarragon.api import (
     BackendError,
     Capability,
     ColdObject,
-    NoTempSpace,
     NotFound,
     ObjectInfo,
     Pace,
     PermissionDenied,
-    SourceError,
     StoredVolume,
     TarragonError,
     Transient,
@@ -149,7 +146,7 @@ class Store:
 
         ``size`` is what a listing told, and counts for nothing where the driver claims no SIZES: a damaged object
         that a wrapper mends on its way has another. ``strong`` takes its SHA-256 instead of its SHA-1.
-        Never more than ``size`` bytes and a piece are taken. Raises NoTempSpace where ``into`` has no room.
+        Never more than ``size`` bytes and a piece are taken. What ``into`` raises ends it: trying again does not help.
         """
         if Capability.SIZES not in self.capabilities:
             size = None
@@ -250,29 +247,18 @@ def _fetch_once(
 ) -> Fetched:
     digest = hashlib.sha256() if strong else hashlib.sha1(usedforsecurity=False)
     total = 0
-    with attempt.going(), _local_errors():
+    with attempt.going():
         into.seek(0)
         into.truncate()
     for piece in pieces(backend, attempt, name, size=size):
         total += len(piece)
         digest.update(piece)
-        with attempt.going(), _local_errors():
+        with attempt.going():
             into.write(piece)
-    with attempt.going(), _local_errors():
+    with attempt.going():
         into.flush()
         into.seek(0)
     return Fetched(into, total, "", digest.hexdigest()) if strong else Fetched(into, total, digest.hexdigest())
-
-
-@contextmanager
-def _local_errors() -> Iterator[None]:
-    """A full temporary folder is not the far side's failure, and trying again does not help."""
-    try:
-        yield
-    except OSError as err:
-        if err.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoTempSpace("no room for what was fetched", hint="choose another folder with --tempdir") from err
-        raise SourceError(f"cannot write a temporary file: {err.strerror}") from err
 
 
 def _list_once(backend: Backend, attempt: Attempt, prefix: str, most: int, log: Logger) -> list[ObjectInfo]:
