@@ -320,7 +320,7 @@ def test_the_interpreter_of_the_tests_is_the_programs(site: Site) -> None:
 
 
 @pytest.mark.requirement("R63")
-@pytest.mark.parametrize("room_kib", [1800, 4200, 5000, 6500, 9000])
+@pytest.mark.parametrize("room_kib", [1800, 2800, 3600, 5000, 9000])
 def test_a_restore_with_little_temporary_room_opens_one_volume_at_a_time_or_says_what_is_full(
     room_kib: int, site: Site, small: Callable[[Path, str], Path]
 ) -> None:
