@@ -76,6 +76,11 @@ class Place(Stage):
                 count += sum(len(json.loads(line).get("volumes", ())) for line in lines if line.endswith(b"\n"))
         return count
 
+    def is_committing(self) -> bool:
+        """Whether the set under way had all but its manifest at the target, by the journal."""
+        journals = (self.home.folder / "state" / "tarragon").glob("*/journal.jsonl")
+        return any(b'"commit":' in path.read_bytes() for path in journals)
+
     def killed(self, most: int, *words: str | Path) -> tuple[Ended, bool]:
         """A run that is killed some bytes after some volume was recorded; whether it lived until then."""
         env = self.arm(most)

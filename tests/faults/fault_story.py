@@ -41,6 +41,7 @@ class Outcome(NamedTuple):
     killed: int
     recorded: int  # broken runs, killed or failed, that left volumes recorded at the target
     resumed: int  # of these, that the next run went on with
+    concluded: int  # of these, whose manifest stood at the target already: the next run only had to conclude them
     anew: dict[str, int]  # and why it did not
     figure: str
     detail: str
@@ -52,7 +53,8 @@ class Outcome(NamedTuple):
 class Story:
     def __init__(self, place: Place, *, files: int, most: int) -> None:
         self.place, self.random, self._files, self._most = place, place.random, files, most
-        self.failed = self.killed = self.recorded = self.resumed = 0
+        self.failed = self.killed = self.recorded = self.resumed = self.concluded = 0
+        self._was_committing = False
         self.anew: Counter[str] = Counter()
 
     def play(self) -> None:
@@ -104,11 +106,16 @@ class Story:
     def _is_broken(self) -> None:
         """A run ended before its set was whole: is there anything to go on with?"""
         self.recorded += self.place.recorded() > 0
+        self._was_committing = self.place.is_committing()
 
     def _heard(self, ended: Ended) -> Ended:
         """Count whether a run goes on with what one before it left, or why not."""
-        self.resumed += "going on with the" in ended.text
-        self.anew.update(_NOT_GONE_ON.findall(ended.text))
+        is_resumed, anew = "going on with the" in ended.text, _NOT_GONE_ON.findall(ended.text)
+        self.resumed += is_resumed
+        self.anew.update(anew)
+        if ended.status == 0:
+            self.concluded += self._was_committing and not is_resumed and not anew
+            self._was_committing = False
         return ended
 
     def _words(self, action: str, *more: str | Path) -> tuple[str | Path, ...]:
@@ -162,5 +169,5 @@ def play(kind: str, seed: int, ours: Program, *, files: int = 7, most: int = 4) 
                 figure, detail = err.figure, str(err)
     return Outcome(
         kind, seed, dict(Counter(place.done)), story.failed, story.killed, story.recorded, story.resumed,
-        dict(story.anew), figure, detail,
+        story.concluded, dict(story.anew), figure, detail,
     )  # fmt: skip

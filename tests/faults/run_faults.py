@@ -39,7 +39,8 @@ down whatever it is sent: a credential or a signature there is counted as stolen
 run, and may end its session meanwhile.
 
 "Broken" are the runs, killed or failed, that left volumes recorded at the target; "resumed" those of them that the next
-run that came so far went on with. What no journal names is begun anew, never guessed at: how often stands below.
+run that came so far went on with, "concluded" those whose manifest stood there already. What no journal names is begun
+anew, never guessed at: how often stands below.
 
 What the stories found, mended since and told again with the same seeds: a login that an overloaded server did not
 answer in time counted as refused (sftp, seed 10); the program xorriso takes an image of which it cannot read the
@@ -52,13 +53,14 @@ could not be read once was taken for none, so that what a broken run had stored 
 def page(lines: list[dict[str, Any]]) -> str:
     """The whole document."""
     kinds = sorted({line["kind"] for line in lines}, key=list(fault_places.PLACES).index)
-    heads = "place", "stories", "faults", "kills", "broken", "resumed", "steps that failed, and then did not"
+    heads = "place", "stories", "faults", "kills", "broken", "resumed", "concluded", "steps that failed, then did not"
     rows = [f"| {' | '.join(heads)} | anything wrong |", f"| --- |{' ---: |' * (len(heads) - 1)} --- |"]
     for kind in kinds:
         mine = [line for line in lines if line["kind"] == kind]
         wrong = Counter(line["figure"] for line in mine if line["figure"])
         faults = sum(sum(line["faults"].values()) for line in mine)
-        sums = [sum(line[word] for line in mine) for word in ("killed", "recorded", "resumed", "failed")]
+        words = "killed", "recorded", "resumed", "concluded", "failed"
+        sums = [sum(line.get(word, 0) for line in mine) for word in words]
         told = ", ".join(f"{figure}: {count}" for figure, count in sorted(wrong.items())) or "nothing"
         rows.append(f"| {kind} | {len(mine)} | {faults} | {' | '.join(map(str, sums))} | {told} |")
     total = sum(sum(line["faults"].values()) for line in lines)
