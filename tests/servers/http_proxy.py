@@ -41,6 +41,7 @@ class Answer:
     times: int = 10**9
     cut: bool = False  # close the connection half way through the body of what the server answers
     reset: bool = False  # close it before any answer
+    bare: bool = False  # the status line alone, all header fields lost
 
 
 class Proxy:
@@ -100,6 +101,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._pass(seen)
         elif rule.reset:
             self._hang_up()
+        elif rule.bare:
+            self.send_response_only(rule.status)
+            self.end_headers()
         elif rule.cut:
             self._pass(seen, cut=True)
         else:

@@ -541,6 +541,14 @@ def test_many_names_go_a_thousand_at_a_time(backend, proxy, bucket):
     assert bucket.stored() == ["kept-0", "kept-1", "kept-2"]
 
 
+def test_an_answer_that_lost_its_header_is_worth_another_try(backend, proxy):
+    put(backend, "a")
+    proxy.rules.append(Answer(200, bare=True, when=lambda seen: seen.method == "HEAD", times=1))
+    with pytest.raises(Transient, match="ContentLength"):
+        backend.stat("a")
+    assert backend.stat("a").size
+
+
 def test_what_cannot_be_deleted_is_told(backend, proxy):
     body = b"<DeleteResult><Error><Key>b</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
     proxy.rules.append(Answer(200, {"Content-Type": "application/xml"}, body, when=lambda seen: seen.method == "POST"))

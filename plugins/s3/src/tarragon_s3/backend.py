@@ -112,7 +112,7 @@ class S3Backend(Backend):
     def stat(self, name: str) -> ObjectInfo:
         with translated(f"cannot look at '{name}'"):
             answer = self._client.head_object(Bucket=self._bucket, Key=self._key(name))
-        size = int(answer["ContentLength"])
+            size = int(answer["ContentLength"])
         # What went up in parts may have an ETag that only looks like an MD5; its parts were compared when put.
         md5 = md5_in(answer) if size <= self._uploader.size_of_parts(size) else None
         return ObjectInfo(name, size, _modified(answer), f"md5:{md5}" if md5 else None)

@@ -100,6 +100,8 @@ def translated(what: str) -> Iterator[None]:
         raise of_answer(err, what) from err
     except boto.BotoCoreError as err:
         raise _of_library(err, what) from err
+    except KeyError as err:  # cut off on its way, and taken for whole
+        raise Transient(f"{what}: the answer lacks {err}") from err
 
 
 def code_of(err: boto.ClientError) -> str:
