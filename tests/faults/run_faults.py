@@ -23,10 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import fault_places
 import fault_story
 import programs
+from stage import code
 
 HEAD = """# Faults between us and the far side
 
-What `tests/faults/run_faults.py` has counted, on 29 November 2026 with `d9cae7a`: stories of a full backup, an
+What `tests/faults/run_faults.py` has counted: stories of a full backup, an
 increment, an increment that is killed (SIGKILL of the process group) and gone on with, restores of the newest and of an
 older time, and a verify with `--compare-data`, at every step of which faults were injected by a random plan. The kill
 comes at a random byte behind the first, second or third volume that the journal names, so that the next run has
@@ -66,7 +67,9 @@ def page(lines: list[dict[str, Any]]) -> str:
         told = ", ".join(f"{figure}: {count}" for figure, count in sorted(wrong.items())) or "nothing"
         rows.append(f"| {kind} | {len(mine)} | {faults} | {' | '.join(map(str, sums))} | {told} |")
     total = sum(sum(line["faults"].values()) for line in lines)
-    parts = [HEAD, "\n".join(rows), f"In all {total} faults in {len(lines)} stories. By kind of fault:"]
+    codes = ", ".join(sorted({f"`{line['code']}`" for line in lines}))
+    summed = f"In all {total} faults in {len(lines)} stories, with the code of {codes}. By kind of fault:"
+    parts = [HEAD, "\n".join(rows), summed]
     parts.append(_listed(kinds, lines, "faults", ", "))
     parts.append("Begun anew, though the run before had stored something, because:")
     parts.append(_listed(kinds, lines, "anew", "; "))
@@ -121,7 +124,7 @@ def run(options: argparse.Namespace) -> None:
                 return
             outcome = fault_story.play(kind, seed, programs.program_under_test())
             with options.results.open("a") as results:
-                results.write(json.dumps(outcome.record()) + "\n")
+                results.write(json.dumps({"code": code(), **outcome.record()}) + "\n")
             print(kind, seed, outcome.figure or "right", dict(outcome.faults), flush=True)
 
 

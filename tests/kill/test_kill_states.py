@@ -388,9 +388,7 @@ def test_a_set_that_became_visible_just_before_the_death_is_no_stranger_once_the
         path.unlink()
     assert stage.backup("full").status == 0
     stage.now += 100
-    killed = stage.backup("full", env=stage.shim.armed(1, "before", "cache.rename"))
-    assert killed.status == -signal.SIGKILL, killed
-    assert stage.has_set(stage.now)
+    killed_behind_its_manifest(stage, "full")
     shutil.rmtree(stage.cache)  # with it, duplicity would take the set for unfinished
     program = stage.ours if by == "ours" else stage.real
     removed = stage.run("remove-all-but-n-full", "1", "--force", *stage.options(), stage.url, program=program)
@@ -459,10 +457,7 @@ def test_a_set_that_duplicity_takes_for_broken_off_and_makes_anew_is_no_loss(see
     assert stage.backup("full").status == 0
     fill(stage.source, Random(1), 2, 1_650_000_000)
     stage.now += 100
-    killed = stage.backup("incremental", env=stage.shim.armed(1, "before", "cache.rename"))
-    assert killed.status == -signal.SIGKILL, killed
-    begun = stage.now
-    assert stage.has_set(begun)
+    begun = killed_behind_its_manifest(stage, "incremental")
     shutil.rmtree(stage.state)
     words = ("prune", "--keep-last", "9", "--force") if seen == "prune" else (seen,)
     looked = stage.run(*words, *stage.options(), stage.url)
@@ -480,20 +475,22 @@ def test_a_set_that_duplicity_takes_for_broken_off_and_makes_anew_is_no_loss(see
 def test_a_set_that_the_cache_has_not_followed_is_remembered_by_the_next_backup(stage: Stage) -> None:
     assert stage.backup("full").status == 0
     stage.now += 100
-    killed = stage.backup("full", env=stage.shim.armed(1, "before", "cache.rename"))
-    assert killed.status == -signal.SIGKILL, killed
-    begun = stage.now
+    begun = killed_behind_its_manifest(stage, "full")
     shutil.rmtree(stage.state)
     stage.now += 100
     assert stage.backup("incremental").status == 0
-    for path in [
-        path
-        for path in stage.repo.iterdir()
-        if f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(begun))}.manifest" in path.name
-    ]:
+    for path in stage.repo.glob(f"*{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(begun))}.manifest*"):
         path.unlink()
     alarm = stage.run("collection-status", *stage.options(), stage.url)
     assert alarm.status == 102, alarm
+
+
+def killed_behind_its_manifest(stage: Stage, action: str) -> int:
+    """A run that dies when its set is whole at the target and the cache has not followed; the set's time."""
+    killed = stage.backup(action, env=stage.shim.armed(1, "before", "cache.rename"))
+    assert killed.status == -signal.SIGKILL, killed
+    assert stage.has_set(stage.now)
+    return stage.now
 
 
 def whole_times(stage: Stage) -> set[int]:

@@ -336,6 +336,7 @@ def test_a_restore_with_little_temporary_room_opens_one_volume_at_a_time_or_says
     answer = site.restore()
     assert answer.status == 35, answer
     assert "--tempdir" in answer.text
+    assert f"no room in '{site.place / 'tight'}" in answer.text
     assert "folder to restore to" not in answer.text
 
 

@@ -55,7 +55,7 @@ class TempFolder:
         """
         fd, name = self._new(suffix)
         os.unlink(name, dir_fd=self._fd)
-        return cast("BinaryIO", io.BufferedRandom(_Unnamed(fd, "r+b")))
+        return cast("BinaryIO", io.BufferedRandom(_Unnamed(self.place, "r+b", opener=lambda *_: fd)))
 
     def named(self, suffix: str = "") -> Path:
         """A new empty file that other processes open by its name; ``discard`` removes it."""
@@ -136,13 +136,13 @@ class TempFolder:
 
 
 class _Unnamed(io.FileIO):
-    """A file whose errors of writing are told as the folder's."""
+    """A file whose errors of writing are told as the folder's, by whose name it goes."""
 
     def write(self, data: Buffer) -> int:
         try:
             return super().write(data)
         except OSError as err:
-            raise _translated(err, "the temporary folder") from err
+            raise _translated(err, str(self.name)) from err
 
 
 def _reopened(path: str) -> TempFolder:

@@ -1,9 +1,10 @@
-"""Block lengths: how finely a file of some size is signed."""
+"""Block lengths: how finely a file of some size is signed, and what a signature of blocks begins with."""
 
 from __future__ import annotations
 
 from math import isqrt
 
+SIGNATURE_MAGIC = bytes.fromhex("72730136")  # MD4 and rolling sums (docs/format.md § 5.1)
 STEP = 512
 MAX_BLOCK_LEN = 64 << 20  # the rule below reaches it at 4 PiB; in a signature, more is an attack on memory
 

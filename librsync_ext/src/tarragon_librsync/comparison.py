@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tarragon_librsync.blocks import check_lengths
+from tarragon_librsync.blocks import SIGNATURE_MAGIC, check_lengths
 from tarragon_librsync.errors import BadSignature
 
-_MAGIC = bytes.fromhex("72730136")
 _HEADER = 12
 _BATCH_STRONG_LEN = 8
 
@@ -28,7 +27,7 @@ class Comparison:
     ) -> None:
         """Works with a Signer and with ``signatures``. Raises BadSignature."""
         block_len, strong_len = int.from_bytes(signature[4:8], "big"), int.from_bytes(signature[8:12], "big")
-        if signature[:4] != _MAGIC or len(signature) < _HEADER:
+        if signature[:4] != SIGNATURE_MAGIC or len(signature) < _HEADER:
             raise BadSignature("not a signature of MD4 and rolling sums")
         try:
             check_lengths(block_len, strong_len)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from struct import pack, unpack_from
 from typing import TYPE_CHECKING
 
-from tarragon_librsync.blocks import MAX_BLOCK_LEN, check_lengths
+from tarragon_librsync.blocks import MAX_BLOCK_LEN, SIGNATURE_MAGIC, check_lengths
 from tarragon_librsync.errors import BadDelta, BadSignature
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 KERNEL = "python"
 _MASK = 0xFFFFFFFF
-_SIGNATURE_MAGIC, _DELTA_MAGIC = b"rs\x01\x36", b"rs\x02\x36"  # docs/format.md § 5.1, § 5.3
+_DELTA_MAGIC = b"rs\x02\x36"  # docs/format.md § 5.3
 _ROUNDS = (
     (0, (3, 7, 11, 19), tuple(range(16))),
     (0x5A827999, (3, 5, 9, 13), (0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)),
@@ -56,7 +56,7 @@ def _weak(data: bytes) -> tuple[int, int]:
 
 
 def _sign(data: bytes, block_len: int, strong_len: int, header: bool) -> bytes:
-    parts = [_SIGNATURE_MAGIC + pack(">II", block_len, strong_len)] if header else []
+    parts = [SIGNATURE_MAGIC + pack(">II", block_len, strong_len)] if header else []
     for at in range(0, len(data), block_len):
         block = data[at : at + block_len]
         s1, s2 = _weak(block)
@@ -107,7 +107,7 @@ class Signature:
         raw = bytes(data)
         if len(raw) < 12:
             raise BadSignature("the signature ends inside an entry")
-        if raw[:4] != _SIGNATURE_MAGIC:
+        if raw[:4] != SIGNATURE_MAGIC:
             raise BadSignature("not a signature of MD4 and rolling sums")
         self.block_len, self.strong_len = unpack_from(">II", raw, 4)
         if not 0 < self.block_len <= MAX_BLOCK_LEN or not 0 < self.strong_len <= 16:
